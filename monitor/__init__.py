@@ -1,0 +1,3 @@
+"""The service: configuration, procedures, pipeline, alerts, journal, web, command line."""
+
+__version__ = "0.1.0"

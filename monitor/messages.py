@@ -1,0 +1,389 @@
+"""What leaves the service: the types of the HTTP answers and of the stream, parsed once.
+
+Distances are millimetres, times are RFC 3339 with offset, points are DICOM patient LPS in mm of
+the scan's own frame. Nothing here is rounded; rounding towards danger is the display's part.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+
+class Wire(BaseModel):
+    """Base of all messages: immutable, and no field that is not written down here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+Point = tuple[float, float, float]
+
+
+class Role(StrEnum):
+    """What a series is for in its procedure."""
+
+    PLANNING = "planning"
+    BASELINE = "baseline"
+    MONITORING = "monitoring"
+    IGNORED = "ignored"
+
+
+class Assessment(StrEnum):
+    """How far a measurement may be believed."""
+
+    FINAL = "final"
+    PROVISIONAL = "provisional"
+    NOT_ASSESSABLE = "not_assessable"
+
+
+class PhaseName(StrEnum):
+    """Phase of the freeze-thaw protocol, as pressed by the radiographer."""
+
+    FREEZE = "freeze"
+    THAW = "thaw"
+    IDLE = "idle"
+
+
+class Reason(Wire):
+    """Why something is as it is: a code for programs, a sentence for people."""
+
+    code: str
+    text: str
+
+
+class Interval(Wire):
+    """A value with the interval that should hold the truth in at least 90 of 100 scans."""
+
+    value: float
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Interval":
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"not ordered: {self.low} <= {self.value} <= {self.high}")
+        return self
+
+
+class Registration(Wire):
+    """Rigid registration of the baseline to this scan, at the tumour."""
+
+    residual_mm: float
+    shift_mm: Point
+
+
+class Ice(Wire):
+    """The ice ball in this scan."""
+
+    volume_ml: float
+    visible_surface_fraction: float
+    longest_axis_mm: float
+
+
+class Tumour(Wire):
+    """Ice against the tumour.
+
+    ``margin_mm`` is the signed minimum, over the tumour's surface, of its depth inside the ice;
+    negative where tumour lies outside. ``covered_fraction`` maps "0", "5" and "10" to the fraction
+    of the tumour's volume that lies at least that many mm inside the ice.
+    """
+
+    margin_mm: Interval
+    worst_point_lps_mm: Point
+    covered_fraction: dict[str, float]
+
+
+class StructureDistance(Wire):
+    """Ice against a structure at risk: 0 at contact, negative when the ice overlaps it."""
+
+    name: str
+    distance_mm: Interval
+    nearest_point_lps_mm: Point
+    rate_mm_per_min: float | None
+    contact_in_s: float | None
+
+
+class Measurement(Wire):
+    """What was found in one series; see the contract of each field in ``docs/api.md``."""
+
+    id: str
+    procedure_id: str
+    series_instance_uid: str
+    frame_of_reference_uid: str | None
+    acquired_at: AwareDatetime
+    last_slice_received_at: AwareDatetime
+    published_at: AwareDatetime
+    role: Role
+    phase: PhaseName | None
+    elapsed_freeze_s: float | None
+    assessment: Assessment
+    reasons: list[Reason]
+    registration: Registration | None
+    ice: Ice | None
+    tumour: Tumour | None
+    structures: list[StructureDistance]
+    version: str
+
+    @model_validator(mode="after")
+    def _no_number_in_place_of_a_reason(self) -> "Measurement":
+        if self.assessment is Assessment.NOT_ASSESSABLE:
+            if self.tumour is not None or self.structures or self.ice is not None:
+                raise ValueError("a measurement that is not assessable carries no number")
+            if not self.reasons:
+                raise ValueError("a measurement that is not assessable says why")
+        elif self.role is not Role.MONITORING:
+            raise ValueError(f"a {self.role} series is not measured")
+        return self
+
+
+class AlertState(StrEnum):
+    """See the transition table in ``monitor/alerts.py``."""
+
+    ACTIVE_UNACKNOWLEDGED = "active_unacknowledged"
+    ACTIVE_ACKNOWLEDGED = "active_acknowledged"
+    LATCHED = "latched"
+    CLEARED = "cleared"
+
+
+class Priority(StrEnum):
+    """IEC 60601-1-8 priorities."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Condition(StrEnum):
+    """What an alert is about."""
+
+    HILUM_NEAR = "hilum_near"
+    MARGIN_REACHED = "margin_reached"
+    SCAN_OVERDUE = "scan_overdue"
+    SCAN_NOT_ASSESSABLE = "scan_not_assessable"
+    OTHER_PATIENT = "other_patient"
+
+
+class Alert(Wire):
+    """One alert; an acknowledgement is a record on it, with who and when."""
+
+    id: str
+    procedure_id: str
+    measurement_id: str | None
+    condition: Condition
+    kind: Literal["physiological", "technical"]
+    priority: Priority
+    state: AlertState
+    raised_at: AwareDatetime
+    text: str
+    value: float | None
+    limit: float | None
+    acknowledged_by: str | None
+    acknowledged_at: AwareDatetime | None
+    note: str | None
+    cleared_at: AwareDatetime | None
+
+
+class Phase(Wire):
+    """The pressed phase and its clock. ``elapsed_freeze_s`` counts this freeze, at ``since``+."""
+
+    procedure_id: str
+    phase: PhaseName
+    since: AwareDatetime
+    cycle: int
+
+
+class Series(Wire):
+    """One received series and what became of it."""
+
+    series_instance_uid: str
+    description: str
+    modality: str
+    role: Role | None
+    status: Literal["receiving", "provisional", "final", "refused", "stored"]
+    slices: int
+    reason: Reason | None
+    acquired_at: AwareDatetime | None
+
+
+class PlannedStructure(Wire):
+    """A contoured structure, as received."""
+
+    name: str
+    kind: Literal["tumour", "hilum", "other"]
+    volume_ml: float
+
+
+class Procedure(Wire):
+    """One patient and study under treatment."""
+
+    id: str
+    patient_id: str
+    patient_name: str
+    study_instance_uid: str
+    opened_at: AwareDatetime
+    state: Literal["open", "closed"]
+    phase: Phase
+    structures: list[PlannedStructure]
+    series: list[Series]
+
+
+class ScanProgress(Wire):
+    """Slices of a series arriving; ``expected`` is what its predecessor had, if any."""
+
+    procedure_id: str
+    series_instance_uid: str
+    received: int
+    expected: int | None
+    complete: bool
+
+
+class Limits(Wire):
+    """The site's limits, for drawing; distances of published origin are in ``docs/hazards.md``."""
+
+    margin_target_mm: float
+    hilum_near_mm: float
+    scan_overdue_s: float
+    value_old_s: float
+
+
+class Clock(Wire):
+    """The server's clock. ``speed`` is 1 in service; in a time-lapsed demo it is greater."""
+
+    now: AwareDatetime
+    speed: float
+    simulated: bool
+
+
+class Snapshot(Wire):
+    """The whole current state, first on every connection."""
+
+    version: str
+    clock: Clock
+    limits: Limits
+    procedure: Procedure | None
+    measurements: list[Measurement]
+    alerts: list[Alert]
+    scan_progress: ScanProgress | None
+
+
+class _Message(Wire):
+    seq: int
+    run: str
+    at: AwareDatetime
+
+
+class SnapshotMessage(_Message):
+    """First message on a connection."""
+
+    type: Literal["snapshot"] = "snapshot"
+    data: Snapshot
+
+
+class ScanProgressMessage(_Message):
+    """Slices arriving."""
+
+    type: Literal["scan_progress"] = "scan_progress"
+    data: ScanProgress
+
+
+class MeasurementMessage(_Message):
+    """A series was measured, or was found not to be assessable."""
+
+    type: Literal["measurement"] = "measurement"
+    data: Measurement
+
+
+class AlertMessage(_Message):
+    """An alert changed its state."""
+
+    type: Literal["alert"] = "alert"
+    data: Alert
+
+
+class PhaseMessage(_Message):
+    """The radiographer pressed a phase."""
+
+    type: Literal["phase"] = "phase"
+    data: Phase
+
+
+class ProcedureMessage(_Message):
+    """A procedure opened, or something in it changed."""
+
+    type: Literal["procedure"] = "procedure"
+    data: Procedure
+
+
+class HeartbeatMessage(_Message):
+    """Every second, so that silence is noticed."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    data: Clock
+
+
+ServerMessage = Annotated[
+    SnapshotMessage
+    | ScanProgressMessage
+    | MeasurementMessage
+    | AlertMessage
+    | PhaseMessage
+    | ProcedureMessage
+    | HeartbeatMessage,
+    Field(discriminator="type"),
+]
+
+
+class Outline(Wire):
+    """Closed curves of one object in a view: lists of (x, y) in mm on the view's plane."""
+
+    name: str
+    kind: Literal["ice", "tumour", "hilum", "other"]
+    curves: list[list[tuple[float, float]]]
+
+
+class View(Wire):
+    """A slice through the worst point.
+
+    ``x`` grows to the right of the picture and ``y`` downwards, both from the picture's upper left
+    corner in mm; the picture ``image`` covers ``width_mm`` by ``height_mm``. ``left``, ``right``,
+    ``top`` and ``bottom`` are the patient directions at the picture's edges (A, P, L, R, H, F).
+    """
+
+    plane: Literal["axial", "coronal", "sagittal"]
+    image: str
+    width_mm: float
+    height_mm: float
+    left: str
+    right: str
+    top: str
+    bottom: str
+    worst_point: tuple[float, float]
+    outlines: list[Outline]
+
+
+class Views(Wire):
+    """The three slices of one measurement."""
+
+    measurement_id: str
+    views: list[View]
+
+
+class ErrorBody(Wire):
+    """The one shape of errors, inside ``{"error": …}``."""
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(Wire):
+    """What every refused call answers."""
+
+    error: ErrorBody
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 text of an aware time."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without offset: {moment.isoformat()}")
+    return moment.isoformat()

@@ -1,0 +1,1 @@
+"""The simulated scanner: anatomy, freezing physics, CT image formation, C-STORE push."""
