@@ -1,0 +1,257 @@
+"""One scan against its procedure's reference: the science from end to end.
+
+``prepare`` once per baseline, ``assess`` for each scan after it. A scan that cannot be measured
+raises ``NotAssessable`` with a code for programs and a sentence for people; there is no number in
+its place.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.ice import Ice, find_ice
+from segmentation.margins import Clearance, TumourMargin, clearance, tumour_margin
+from segmentation.probes import Probe, find_probes
+from segmentation.registration import (
+    KidneyPatch,
+    Registered,
+    RegistrationError,
+    kidney_patch,
+    register,
+)
+from segmentation.rigid import Rigid
+from segmentation.structures import Structure
+from segmentation.volume import Volume
+
+MAX_RESIDUAL_MM = 3.0
+"""Above this a registration says nothing about a 5 mm margin."""
+
+MAX_ROTATION_DEG = 20.0
+"""Kidneys turn by a few degrees with breathing; more is another patient position or a failure."""
+
+BORDER_MM = 1.5
+"""Ice this near to the scan's first or last slice may go on beyond it."""
+
+
+class NotAssessable(Exception):  # noqa: N818  it is an answer, not a fault
+    """Why a scan has no measurement.
+
+    Attributes
+    ----------
+    code, text
+        For programs; for people.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What later scans of a procedure are compared with.
+
+    Attributes
+    ----------
+    baseline
+        The last scan before ice, cropped to the treated region, HU.
+    patch
+        Its kidney, for registration.
+    planning_to_baseline
+        How the contours' frame lies in the baseline's.
+    structures
+        In the planning scan's frame; exactly one is the tumour.
+    probes
+        In the baseline's frame; none when the probes were not in yet.
+    """
+
+    baseline: Volume
+    patch: KidneyPatch
+    planning_to_baseline: Registered
+    structures: tuple[Structure, ...]
+    probes: tuple[Probe, ...]
+
+    @property
+    def tumour(self) -> Structure:
+        """The tumour."""
+        return next(s for s in self.structures if s.kind == "tumour")
+
+
+@dataclass(frozen=True, eq=False)
+class Assessed:
+    """A measured scan; all points in the scan's frame.
+
+    Attributes
+    ----------
+    planning_to_scan
+        Takes the contours' frame to the scan's.
+    residual_mm, shift_mm
+        Estimated registration error (planning to scan) and the (3,) shift of the tumour's centre
+        against the baseline.
+    """
+
+    ice: Ice
+    margin: TumourMargin
+    clearances: tuple[Clearance, ...]
+    planning_to_scan: Rigid
+    residual_mm: float
+    shift_mm: NDArray[np.float64]
+    probes: tuple[Probe, ...]
+
+
+Stage = Callable[[str], None]
+"""Told the name of each stage as it ends, so that a caller may time it."""
+
+
+def _untimed(_: str) -> None:
+    """Nobody asked for times."""
+
+
+def targets_of(structures: Sequence[Structure]) -> NDArray[np.float64]:
+    """(N, 3): surface points of tumour and hilum, what registration is centred on.
+
+    Raises
+    ------
+    NotAssessable
+        There is no tumour among the structures, or more than one.
+    """
+    tumours = [s for s in structures if s.kind == "tumour"]
+    if len(tumours) != 1:
+        count = "No" if not tumours else "More than one"
+        raise NotAssessable("no_tumour", f"{count} tumour is contoured.")
+    chosen = [s for s in structures if s.kind in {"tumour", "hilum"}]
+    return np.concatenate([s.surface.points_lps_mm for s in chosen])
+
+
+def prepare(
+    planning: Volume, baseline: Volume, structures: Sequence[Structure], *, same_scan: bool = False
+) -> Reference:
+    """Register the planning scan to the baseline and find the probes.
+
+    Parameters
+    ----------
+    same_scan
+        The contours were drawn on the baseline itself.
+
+    Raises
+    ------
+    NotAssessable
+        No tumour, or the baseline does not show the planned kidney.
+    """
+    targets = targets_of(structures)
+    try:
+        if same_scan:
+            registered = Registered(Rigid.identity(), 0.0, 1.0)
+        else:
+            registered = register(kidney_patch(planning, targets), baseline, same_contrast=False)
+        _check(registered, "planning scan")
+        moved = registered.transform.apply(targets)
+        patch = kidney_patch(baseline, moved)
+    except RegistrationError as error:
+        raise NotAssessable("registration_failed", str(error)) from error
+    tumour = next(s for s in structures if s.kind == "tumour")
+    in_baseline = registered.transform.apply(tumour.surface.points_lps_mm)
+    return Reference(
+        baseline=baseline.crop_around(moved, 60.0),
+        patch=patch,
+        planning_to_baseline=registered,
+        structures=tuple(structures),
+        probes=find_probes(baseline, in_baseline),
+    )
+
+
+def assess(scan: Volume, reference: Reference, *, stage: Stage = _untimed) -> Assessed:
+    """Measure one scan.
+
+    Raises
+    ------
+    NotAssessable
+        ``registration_failed``, ``no_probes``, ``no_ice``, ``tumour_outside_scan``,
+        ``ice_leaves_scan`` or ``ice_leak``.
+    """
+    try:
+        registered = register(reference.patch, scan)
+    except RegistrationError as error:
+        raise NotAssessable("registration_failed", str(error)) from error
+    _check(registered, "baseline")
+    stage("registration")
+    to_scan = registered.transform.after(reference.planning_to_baseline.transform)
+    tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
+    _check_shown(scan, tumour)
+    probes = _probes(reference, registered.transform, scan, tumour)
+    ice = find_ice(scan, reference.baseline, registered.transform.inverse(), probes, tumour)
+    if ice is None:
+        raise NotAssessable("no_ice", "No ice was found at the probes.")
+    _check_ice(scan, ice)
+    stage("ice")
+    residual = float(np.hypot(registered.residual_mm, reference.planning_to_baseline.residual_mm))
+    slice_mm = float(scan.spacing_mm[2])
+    margin = tumour_margin(
+        ice, reference.tumour, to_scan, registration_mm=residual, slice_mm=slice_mm
+    )
+    others = [s for s in reference.structures if s.kind != "tumour"]
+    clearances = tuple(
+        clearance(ice, s, to_scan, registration_mm=residual, slice_mm=slice_mm) for s in others
+    )
+    stage("margins")
+    centre = reference.planning_to_baseline.transform.apply(reference.tumour.centre_lps_mm)
+    return Assessed(
+        ice=ice,
+        margin=margin,
+        clearances=clearances,
+        planning_to_scan=to_scan,
+        residual_mm=residual,
+        shift_mm=registered.transform.shift_at(centre),
+        probes=probes,
+    )
+
+
+def _check(registered: Registered, against: str) -> None:
+    if not registered.residual_mm <= MAX_RESIDUAL_MM:
+        raise NotAssessable(
+            "registration_failed",
+            f"Alignment with the {against} is uncertain by {registered.residual_mm:.1f} mm.",
+        )
+    if registered.transform.angle_deg > MAX_ROTATION_DEG:
+        raise NotAssessable(
+            "registration_failed",
+            f"Alignment with the {against} would turn the kidney by "
+            f"{registered.transform.angle_deg:.0f} degrees.",
+        )
+
+
+def _check_shown(scan: Volume, tumour: NDArray[np.float64]) -> None:
+    index = scan.to_index(tumour)
+    size = np.array(scan.array.shape[::-1])
+    if (index < 0).any() or (index > size - 1).any():
+        raise NotAssessable("tumour_outside_scan", "The scan does not cover the whole tumour.")
+
+
+def _probes(
+    reference: Reference, to_scan: Rigid, scan: Volume, tumour: NDArray[np.float64]
+) -> tuple[Probe, ...]:
+    """The baseline's probes where they now lie; the scan's own if the baseline had none."""
+    if reference.probes:
+        return tuple(
+            Probe(to_scan.apply(p.tip_lps_mm), to_scan.rotation @ p.direction, p.length_mm)
+            for p in reference.probes
+        )
+    found = find_probes(scan, tumour)
+    if not found:
+        raise NotAssessable("no_probes", "No cryoprobe was found near the tumour.")
+    return found
+
+
+def _check_ice(scan: Volume, ice: Ice) -> None:
+    if ice.leaked:
+        raise NotAssessable(
+            "ice_leak", "The ice could not be told from its surroundings; growth had to be cut off."
+        )
+    index = scan.to_index(ice.surface.points_lps_mm)
+    rim = BORDER_MM / scan.spacing_mm
+    size = np.array(scan.array.shape[::-1])
+    if (index < rim).any() or (index > size - 1 - rim).any():
+        raise NotAssessable("ice_leaves_scan", "The ice reaches the border of the scan.")
