@@ -1,0 +1,351 @@
+"""pynetdicom's server and associations, with what a hospital's network does to them mended.
+
+Each class overrides one part of pynetdicom 3.0; the numbers are those of the faults that were
+reproduced with it:
+
+1. a peer that stalls inside a PDU held its thread and its place for ever, for a read blocks until
+   all bytes are there: here a PDU must be complete within ``pdu_s`` of its first byte;
+2. a PDU or a data set of any length was buffered whole: here both have limits;
+3. a request without SOP UIDs or data set got no answer at all: here it is refused, with a status;
+4. storage classes that pynetdicom does not know could only be had by a switch for the whole process
+   that also lets in unknown transfer syntaxes: here they are negotiated for each association;
+5. a release in the middle of an object looked like a good end: here it counts as an abort;
+6. a handler slower than the network timeout had its association aborted for being idle: here the
+   idle time starts anew after each request;
+7. everything was logged for every PDU, which costs a quarter of the speed: here nothing is bound;
+8. a port scan (connect, then close) held a thread until the ACSE timeout: here it ends at once.
+"""
+
+import ipaddress
+import logging
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pynetdicom import AE, evt
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.transport import (
+    AddressInformation,
+    AssociationSocket,
+    RequestHandler,
+    ThreadedAssociationServer,
+)
+
+from dicom_listener.syntaxes import ACCEPTED_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage_class
+
+LOGGER = logging.getLogger(__name__)
+
+MAXIMUM_CONTROL_PDU_BYTES = 1 << 20
+"""Longest PDU read at all. An A-ASSOCIATE-RQ with 128 contexts of 40 transfer syntaxes has 150 kB;
+some senders overstep the P-DATA length they were given, and are forgiven up to here."""
+
+MAXIMUM_COMMAND_BYTES = 64 << 10
+"""Longest DIMSE command set; one of C-STORE has some 200 bytes."""
+
+MAXIMUM_WAITING_MESSAGES = 4
+"""Requests that a peer may send ahead of our answers. The asynchronous window is never negotiated,
+so that the standard allows 1 (PS3.7, D.3.3.3)."""
+
+_RECEIVE_BYTES = 256 << 10
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class TransportLimits:
+    """What a peer may ask of us.
+
+    Attributes
+    ----------
+    pdu_s
+        Time for one PDU from its first byte to its last.
+    object_bytes
+        Longest data set.
+    networks
+        Peers outside of these are not let in; empty lets everybody in.
+    """
+
+    pdu_s: float
+    object_bytes: int
+    networks: Sequence[Network] = ()
+
+
+@dataclass(frozen=True)
+class TransportHooks:
+    """Calls from the server's threads."""
+
+    connected: Callable[[], None]
+    refused: Callable[[str], None]
+    ended: Callable[["GuardedAssociation"], None]
+
+
+class GuardedSocket(AssociationSocket):
+    """A socket that reads a PDU within bounds of time and length (faults 1 and 2)."""
+
+    def __init__(self, assoc: Association, client: socket.socket, limits: TransportLimits) -> None:
+        super().__init__(assoc, client_socket=client)
+        self._limits = limits
+        self._deadline = 0.0
+        client.settimeout(limits.pdu_s)
+        # Our answers are small and must not wait for the peer's delayed acknowledgement.
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Exactly ``nr_bytes``, or fewer when the peer closes.
+
+        pynetdicom reads a PDU in two calls: six bytes, then the rest.
+
+        Raises
+        ------
+        OSError
+            When the PDU is too long or does not come in time; pynetdicom then closes.
+        """
+        if self.socket is None:
+            raise ConnectionError("the connection is closed")
+        if nr_bytes == 6:
+            self._deadline = time.monotonic() + self._limits.pdu_s
+        elif nr_bytes > MAXIMUM_CONTROL_PDU_BYTES:
+            raise ConnectionError(f"a PDU of {nr_bytes} bytes is too long")
+        data = bytearray(nr_bytes)
+        view = memoryview(data)
+        filled = 0
+        while filled < nr_bytes:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("a PDU did not come to its end in time")
+            self.socket.settimeout(left)
+            count = self.socket.recv_into(view[filled : filled + _RECEIVE_BYTES])
+            if not count:
+                break
+            filled += count
+        self.socket.settimeout(self._limits.pdu_s)
+        return bytearray(view[:filled]) if filled < nr_bytes else data
+
+
+class GuardedDimse(DIMSEServiceProvider):
+    """Collects the fragments of messages, up to a limit (fault 2)."""
+
+    def __init__(self, assoc: Association, limits: TransportLimits) -> None:
+        super().__init__(assoc)
+        self._limits = limits
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """As the base class; ends the association when a message grows too long."""
+        super().receive_primitive(primitive)
+        message = self.message
+        too_long = message is not None and (
+            (message.data_set is not None and message.data_set.tell() > self._limits.object_bytes)
+            or message.encoded_command_set.tell() > MAXIMUM_COMMAND_BYTES
+        )
+        if too_long or self.msg_queue.qsize() > MAXIMUM_WAITING_MESSAGES:
+            LOGGER.warning("Ending an association: its peer sends more than it may")
+            self.message = None
+            self.dul.event_queue.put("Evt19")  # "invalid PDU": A-P-ABORT (PS3.8, 9.2.3)
+
+
+class GuardedAssociation(Association):
+    """An accepted association (faults 3 to 8).
+
+    Attributes
+    ----------
+    association_id
+        Unique, also across restarts.
+    was_established
+        Whether it was ever accepted.
+    """
+
+    def __init__(self, ae: AE, limits: TransportLimits, hooks: TransportHooks) -> None:
+        super().__init__(ae, MODE_ACCEPTOR)
+        self.association_id = uuid.uuid4().hex
+        self.was_established = False
+        self.dimse = GuardedDimse(self, limits)
+        self._hooks = hooks
+
+    @property
+    def calling_ae_title(self) -> str:
+        """What the peer calls itself."""
+        return str(self.requestor.ae_title).strip()
+
+    @property
+    def peer_address(self) -> str:
+        """The peer's IP address."""
+        information = self.requestor.address_info
+        return information.address if information else ""
+
+    @property
+    def ended_well(self) -> bool:
+        """Released, and not in the middle of anything (fault 5)."""
+        whole = self.dimse.message is None and self.dimse.msg_queue.empty()
+        return self.is_released and not self.is_aborted and whole
+
+    def _bind_defaults(self) -> None:
+        """Only what is needed to answer (fault 7)."""
+        for event in evt._INTERVENTION_EVENTS:  # noqa: SLF001 - the base class does the same
+            self.bind(event, evt.get_default_handler(event))
+
+    def run_reactor(self) -> None:
+        """The association's thread, from connection to end."""
+        try:
+            super().run_reactor()
+        finally:
+            self.close_socket()
+            if self.was_established:
+                self._hooks.ended(self)
+
+    def negotiate_contexts(self) -> None:
+        """Offer just those of the requested contexts that are wanted (fault 4).
+
+        Called before the association is answered. Negotiating against all storage classes takes
+        50 ms.
+        """
+        requested = self.requestor.primitive
+        contexts: dict[str, PresentationContext] = {}
+        for context in requested.presentation_context_definition_list if requested else []:
+            uid = str(context.abstract_syntax)
+            if uid == VERIFICATION:
+                contexts[uid] = build_context(uid, list(UNCOMPRESSED))
+            elif is_storage_class(uid):
+                contexts[uid] = build_context(uid, list(ACCEPTED_SYNTAXES))
+        self.acceptor.supported_contexts = list(contexts.values()) or [build_context(VERIFICATION)]
+
+    def reject_for_now(self) -> None:
+        """Reject as transient, local limit exceeded (PS3.8, 9.3.4), while being requested."""
+        self.acse.send_reject(0x02, 0x03, 0x02)
+        self.kill()
+
+    def connection_closed(self) -> None:
+        """Wake the thread that waits for a request which can't come any more (fault 8)."""
+        if self.dul.state_machine.current_state == "Sta2":
+            # None is what the queue gives at a timeout.
+            self.dul.to_user_queue.put(cast("Any", None))
+
+    def close_socket(self) -> None:
+        """Close the connection, whatever state it is in."""
+        wrapper = self.dul.socket
+        raw = wrapper.socket if wrapper else None
+        if raw is not None:
+            try:
+                raw.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                LOGGER.debug("The peer had closed already")
+            raw.close()
+
+    def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
+        if isinstance(msg, C_STORE) and msg.MessageID is not None:
+            self._serve_store(msg, context_id)
+        else:
+            super()._serve_request(msg, context_id)
+        self.dul._idle_timer.restart()  # noqa: SLF001 - fault 6; there is no public way
+
+    def _serve_store(self, request: C_STORE, context_id: int) -> None:
+        """C-STORE, whatever the SOP class (fault 4), and whatever is missing in it (fault 3)."""
+        context = self._accepted_cx.get(context_id)
+        if context is None:
+            LOGGER.warning("Ending an association: C-STORE on a context that was not accepted")
+            self.abort()
+            return
+        StorageServiceClass(self).SCP(request, context)
+
+
+class GuardedHandler(RequestHandler):
+    """Makes the association for one connection."""
+
+    server: "GuardedServer"
+
+    def handle(self) -> None:
+        """Start the association's thread."""
+        association = self._create_association()
+        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+        association.start()
+
+    def _create_association(self) -> GuardedAssociation:
+        server = self.server
+        association = GuardedAssociation(self.ae, server.limits, server.hooks)
+        association._server = server  # noqa: SLF001 - as the base class does
+        association.name = f"AcceptorThread@{association.association_id}"
+        association.set_socket(GuardedSocket(association, self.request, server.limits))
+        acceptor = association.acceptor
+        acceptor.maximum_length = self.ae.maximum_pdu_size
+        acceptor.ae_title = server.ae_title
+        acceptor.address_info = self.local
+        acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        acceptor.implementation_version_name = self.ae.implementation_version_name
+        association.requestor.address_info = self.remote
+        server.bind_handlers(association)
+        return association
+
+
+class GuardedServer(ThreadedAssociationServer):
+    """Accepts connections of the allowed networks, and hands each to its own thread."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def __init__(
+        self,
+        ae: AE,
+        address: tuple[str, int],
+        ae_title: str,
+        contexts: list[PresentationContext],
+        *,
+        limits: TransportLimits,
+        hooks: TransportHooks,
+        evt_handlers: list[Any],
+        ssl_context: None = None,
+    ) -> None:
+        self.limits = limits
+        self.hooks = hooks
+        super().__init__(ae, address, ae_title, contexts, ssl_context, evt_handlers, GuardedHandler)
+
+    def _bind_defaults(self) -> None:
+        """Only what is needed to answer (fault 7)."""
+        for event in evt._INTERVENTION_EVENTS:  # noqa: SLF001 - the base class does the same
+            self.bind(event, evt.get_default_handler(event))
+
+    def bind_handlers(self, association: GuardedAssociation) -> None:
+        """Give an association the server's handlers."""
+        for event, handlers in self._handlers.items():
+            if isinstance(event, evt.InterventionEvent):
+                handler, arguments = cast("tuple[Callable[..., Any], list[Any] | None]", handlers)
+                association.bind(event, handler, arguments)
+            else:
+                for handler, arguments in cast("list[tuple[Any, Any]]", handlers):
+                    association.bind(event, handler, arguments)
+
+    def end_all(self) -> None:
+        """Close every connection that is left, and wait for its threads."""
+        for association in self.active_associations:
+            assert isinstance(association, GuardedAssociation)
+            association.close_socket()
+            association.join(self.limits.pdu_s)
+
+    def verify_request(self, _request: Any, client_address: Any) -> bool:
+        """Whether a peer with this address is let in at all."""
+        address = ipaddress.ip_address(str(client_address[0]).split("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        networks = self.limits.networks
+        if networks and not any(address in network for network in networks):
+            self.hooks.refused(str(address))
+            return False
+        self.hooks.connected()
+        return True
+
+    def server_bind(self) -> None:
+        """Bind; SO_REUSEADDR lets a restart take the port over, but not a second service."""
+        super().server_bind()
+        self.address_info = AddressInformation.from_tuple(self.server_address)
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """A connection that failed before it had an association."""
+        LOGGER.error("A connection from %s failed: %r", client_address, sys.exc_info()[1])
