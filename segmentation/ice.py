@@ -188,13 +188,13 @@ def _compare(
     blurred_metal = ndimage.binary_dilation(metal, iterations=rim)
     gas = now < GAS_HU
     unknown = gas | (before < GAS_HU)
-    keep = (~(blurred_metal | unknown)).astype(np.float32)
+    keep: NDArray[np.float32] = np.asarray(~(blurred_metal | unknown), dtype=np.float32)
     sigma = SMOOTH_MM / GRID_STEP_MM
-    weight = np.maximum(ndimage.gaussian_filter(keep, sigma, truncate=3), 1e-3)
+    weight = np.maximum(np.asarray(ndimage.gaussian_filter(keep, sigma, truncate=3)), 1e-3)
     change = np.clip(now - before, -250, 250)
-    difference = ndimage.gaussian_filter(change * keep, sigma, truncate=3) / weight
+    difference = np.asarray(ndimage.gaussian_filter(change * keep, sigma, truncate=3)) / weight
     tissue = np.clip(before, FAT_HU, WATER_RICH_HU)
-    tissue = ndimage.gaussian_filter(tissue * keep, sigma, truncate=3) / weight
+    tissue = np.asarray(ndimage.gaussian_filter(tissue * keep, sigma, truncate=3)) / weight
     water = np.clip((tissue - FAT_HU) / (WATER_RICH_HU - FAT_HU), 0, 1)
     ramp = (water - VISIBLE_WATER[0]) / (VISIBLE_WATER[1] - VISIBLE_WATER[0])
     trusted = np.asarray(np.clip(ramp, 0, 1), dtype=np.float32) * keep

@@ -127,7 +127,7 @@ def _plane_axes(name: str, polygons: list[NDArray[np.float64]]) -> NDArray[np.fl
     axis = int(np.argmax(np.abs(normal)))
     if abs(normal[axis]) > 1 - 1e-6:  # plain axial, sagittal or coronal: exact axes
         normal = np.eye(3)[axis]
-    normal = normal * np.sign(normal[axis])
+    normal = np.asarray(normal * np.sign(normal[axis]), dtype=np.float64)
     u = np.eye(3)[0 if axis != 0 else 1]
     u = u - (u @ normal) * normal
     u /= np.linalg.norm(u)
@@ -184,4 +184,4 @@ def _signed_distance(
                 left = points[:, 0] < a[0] + (points[:, 1] - a[1]) * edge[0] / edge[1]
                 inside ^= crosses & left
     distance = np.sqrt(nearest)
-    return np.where(inside, distance, -distance)
+    return np.asarray(np.where(inside, distance, -distance), dtype=np.float64)

@@ -1,0 +1,162 @@
+"""What runs in the analysis processes: files in, findings out.
+
+Both functions are handed to a ``concurrent.futures.Executor`` with picklable arguments and answers,
+so that a process pool and a cluster's executor serve alike. Nothing here knows of procedures,
+roles or the network.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813  its usual name
+from numpy.typing import NDArray
+
+from dicom_listener.pixels import PixelError, read_volume
+from monitor import artefact
+from monitor.structures import Contoured
+from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
+from segmentation.margins import Estimate
+from segmentation.structures import Kind, Structure, StructureError, solid_from_contours
+from segmentation.volume import GeometryError, Volume
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No answer, and why: a code for programs and a sentence for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Distance:
+    """One structure's clearance; see ``segmentation.margins.Clearance``."""
+
+    name: str
+    kind: Kind
+    distance_mm: Estimate
+    nearest_point_lps_mm: Point
+
+
+@dataclass(frozen=True)
+class Found:
+    """A measured scan, in numbers; the geometry behind them is in the artefact.
+
+    Attributes
+    ----------
+    seconds
+        Wall time of each stage, by name.
+    """
+
+    residual_mm: float
+    shift_mm: Point
+    volume_ml: float
+    visible_surface_fraction: float
+    longest_axis_mm: float
+    margin_mm: Estimate
+    worst_point_lps_mm: Point
+    covered_fraction: dict[int, float]
+    distances: tuple[Distance, ...]
+    probes: int
+    seconds: dict[str, float]
+
+
+def warm_up() -> None:
+    """First thing in each process: one thread a filter, so that results repeat to the bit."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def ready() -> bool:
+    """Answered by a process once it is up; imports are then done."""
+    return True
+
+
+def build_structures(contoured: Sequence[Contoured]) -> tuple[Structure, ...] | Refused:
+    """Solids from contours; refused as a whole when one of them is none."""
+    try:
+        return tuple(solid_from_contours(c.name, c.kind, c.contours) for c in contoured)
+    except StructureError as error:
+        return Refused("bad_contours", str(error))
+
+
+def prepare_reference(
+    planning: Sequence[Path], baseline: Sequence[Path], structures: tuple[Structure, ...]
+) -> Reference | Refused:
+    """Read both scans and make what later scans are compared with."""
+    try:
+        before = read_volume(planning)
+        after = before if baseline == planning else read_volume(baseline)
+        return prepare(before, after, structures, same_scan=before is after)
+    except (NotAssessable, GeometryError, PixelError) as error:
+        return Refused(error.code, error.text)
+    except OSError as error:
+        return Refused("unreadable", f"A stored file can't be read ({error.strerror}).")
+
+
+def measure(scan: Sequence[Path], reference: Reference, output: Path) -> Found | Refused:
+    """Read a scan, measure it, and keep what pictures and segmentation are later made of.
+
+    Parameters
+    ----------
+    output
+        File that the artefact is written to when the scan is measured.
+    """
+    seconds: dict[str, float] = {}
+    last = time.perf_counter()
+
+    def stage(name: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        seconds[name] = now - last
+        last = now
+
+    try:
+        volume = read_volume(scan)
+        stage("reading")
+        assessed = assess(volume, reference, stage=stage)
+    except (NotAssessable, GeometryError, PixelError) as error:
+        return Refused(error.code, error.text)
+    except OSError as error:
+        return Refused("unreadable", f"A stored file can't be read ({error.strerror}).")
+    shown = _shown(volume, reference, assessed)
+    artefact.save(output, shown, volume, reference.structures, assessed)
+    stage("keeping")
+    return _numbers(assessed, seconds)
+
+
+def _shown(volume: Volume, reference: Reference, assessed: Assessed) -> Volume:
+    """The part of the scan that pictures are made of."""
+    moved = [assessed.planning_to_scan.apply(s.surface.points_lps_mm) for s in reference.structures]
+    points = np.concatenate([*moved, assessed.ice.surface.points_lps_mm])
+    return volume.crop_around(points, artefact.PICTURE_REACH_MM)
+
+
+def _numbers(assessed: Assessed, seconds: dict[str, float]) -> Found:
+    return Found(
+        residual_mm=assessed.residual_mm,
+        shift_mm=_point(assessed.shift_mm),
+        volume_ml=assessed.ice.volume_ml,
+        visible_surface_fraction=assessed.ice.visible_surface_fraction,
+        longest_axis_mm=assessed.ice.longest_axis_mm,
+        margin_mm=assessed.margin.margin_mm,
+        worst_point_lps_mm=_point(assessed.margin.worst_point_lps_mm),
+        covered_fraction=assessed.margin.covered_fraction,
+        distances=tuple(
+            Distance(
+                c.structure.name, c.structure.kind, c.distance_mm, _point(c.nearest_point_lps_mm)
+            )
+            for c in assessed.clearances
+        ),
+        probes=len(assessed.probes),
+        seconds=seconds,
+    )
+
+
+def _point(vector: NDArray[np.float64]) -> Point:
+    x, y, z = (float(v) for v in vector)
+    return x, y, z

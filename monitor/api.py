@@ -1,0 +1,298 @@
+"""HTTP and websocket: thin routes over the pipeline's snapshot and commands.
+
+Until there is sign-in the service answers on this machine only, and only to pages that it served
+itself: a foreign Host (DNS rebinding) or Origin (another site's page in the same browser) is
+refused.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from fastapi import Body, FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from monitor import __version__, messages
+from monitor.artefact import ArtefactError
+from monitor.pipeline import CommandError
+from monitor.segmentation_object import SegmentationError
+from monitor.stream import SlowClient
+from monitor.views import Plane
+from monitor.web_backend import WebBackend
+
+LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+COMMAND_TIMEOUT_S = 5.0
+SEND_TIMEOUT_S = 5.0
+TRY_AGAIN_LATER = 1013
+"""Websocket close code (RFC 6455 registry)."""
+
+IMMUTABLE = {"Cache-Control": "private, max-age=86400, immutable"}
+
+STATUS = {
+    "busy": 503,
+    "not_written": 503,
+    "no_such_alert": 404,
+    "no_such_procedure": 404,
+    "no_such_measurement": 404,
+    "procedure_closed": 409,
+}
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+
+class AcknowledgeBody(BaseModel):
+    """Optional body of an acknowledgement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: str | None = Field(None, max_length=2000)
+
+
+class PhaseBody(BaseModel):
+    """Body of a pressed phase."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phase: messages.PhaseName
+
+
+def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
+    """The web application.
+
+    Parameters
+    ----------
+    page
+        Folder of the built dashboard; None serves the API alone.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        backend.stream.attach(asyncio.get_running_loop())
+        yield
+        backend.stream.detach()
+
+    app = FastAPI(
+        title="icemargin",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        responses={"default": {"model": messages.ErrorAnswer}},
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS)
+    _handle_errors(app)
+    _add_health(app, backend)
+    _add_queries(app, backend)
+    _add_commands(app, backend)
+    _add_stream(app, backend)
+    _describe_stream(app)
+    if page is not None:
+        app.mount("/", StaticFiles(directory=page, html=True), name="page")
+    return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    def answer(status: int, code: str, message: str) -> JSONResponse:
+        body = messages.ErrorAnswer(error=messages.ErrorBody(code=code, message=message))
+        return JSONResponse(body.model_dump(), status_code=status)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(_request: Request, error: HTTPException) -> JSONResponse:
+        code = "not_found" if error.status_code == 404 else f"http_{error.status_code}"
+        return answer(error.status_code, code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return answer(422, "invalid", f"{place}: {first['msg']}")
+
+    @app.exception_handler(CommandError)
+    async def on_command(_request: Request, error: CommandError) -> JSONResponse:
+        return answer(STATUS.get(error.code, 400), error.code, str(error))
+
+    @app.exception_handler(ArtefactError)
+    async def on_artefact(_request: Request, error: ArtefactError) -> JSONResponse:
+        return answer(404, "no_pictures", f"Nothing is kept of this measurement ({error}).")
+
+    @app.exception_handler(SegmentationError)
+    async def on_segmentation(_request: Request, error: SegmentationError) -> JSONResponse:
+        return answer(409, "no_segmentation", str(error))
+
+
+def _same_origin(headers: Any) -> bool:
+    """Whether a browser's request comes from a page of ours; programs send no Origin."""
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+def _check_origin(request: Request) -> None:
+    if not _same_origin(request.headers):
+        raise HTTPException(403, "Only the page that this service serves may do that.")
+
+
+async def _answer(call: Callable[[], "Future[Answer]"]) -> Answer:
+    """The answer of a command to the pipeline."""
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(call()), COMMAND_TIMEOUT_S)
+    except TimeoutError:
+        raise CommandError("busy", "The service did not answer in time; try again.") from None
+
+
+def _add_health(app: FastAPI, backend: WebBackend) -> None:
+    @app.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """Alive."""
+        return "ok\n"
+
+    @app.get("/readyz", response_class=PlainTextResponse)
+    async def readyz(response: Response) -> str:
+        """200 when scans can be received, kept and measured; else 503 with the reasons."""
+        problems = await run_in_threadpool(backend.problems)
+        if problems:
+            response.status_code = 503
+        return "\n".join([*(problems or ["ready"]), ""])
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Prometheus text."""
+        return Response(backend.metrics_text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_queries(app: FastAPI, backend: WebBackend) -> None:
+    @app.get("/api/v1/procedures")
+    async def procedures() -> list[messages.Procedure]:
+        """Procedures, newest first."""
+        return await _answer(backend.pipeline.procedures)
+
+    async def procedure_of(procedure_id: str) -> messages.Procedure:
+        for procedure in await _answer(backend.pipeline.procedures):
+            if procedure.id == procedure_id:
+                return procedure
+        raise CommandError("no_such_procedure", f"There is no procedure {procedure_id!r}.")
+
+    @app.get("/api/v1/procedures/{procedure_id}")
+    async def procedure(procedure_id: str) -> messages.Procedure:
+        """One procedure with its phase, structures and series."""
+        return await procedure_of(procedure_id)
+
+    @app.get("/api/v1/procedures/{procedure_id}/measurements")
+    async def measurements(procedure_id: str) -> list[messages.Measurement]:
+        """Measurements in the order of acquisition, one a series."""
+        await procedure_of(procedure_id)
+        return await _answer(lambda: backend.pipeline.measurements(procedure_id))
+
+    @app.get("/api/v1/procedures/{procedure_id}/alerts")
+    async def alerts(procedure_id: str) -> list[messages.Alert]:
+        """Alerts, oldest first."""
+        await procedure_of(procedure_id)
+        return await _answer(lambda: backend.pipeline.alerts(procedure_id))
+
+    @app.get("/api/v1/measurements/{measurement_id}/views")
+    async def views(measurement_id: str, response: Response) -> messages.Views:
+        """Three slices through the worst point, with outlines."""
+        response.headers.update(IMMUTABLE)
+        return await run_in_threadpool(backend.views, measurement_id)
+
+    @app.get("/api/v1/measurements/{measurement_id}/views/{plane}.png", response_class=Response)
+    async def picture(measurement_id: str, plane: Plane) -> Response:
+        """The slice's picture."""
+        png = await run_in_threadpool(backend.picture, measurement_id, plane)
+        return Response(png, media_type="image/png", headers=IMMUTABLE)
+
+    @app.get("/api/v1/measurements/{measurement_id}/segmentation", response_class=Response)
+    async def segmentation(measurement_id: str) -> Response:
+        """DICOM SEG in the monitoring scan's own frame."""
+        sources = await _answer(lambda: backend.pipeline.sources(measurement_id))
+        content = await run_in_threadpool(backend.segmentation, measurement_id, sources)
+        return Response(content, media_type="application/dicom")
+
+
+def _add_commands(app: FastAPI, backend: WebBackend) -> None:
+    @app.post("/api/v1/alerts/{alert_id}/acknowledge")
+    async def acknowledge(
+        request: Request, alert_id: str, body: Annotated[AcknowledgeBody | None, Body()] = None
+    ) -> messages.Alert:
+        """Acknowledge an alert; the same call twice is one acknowledgement."""
+        _check_origin(request)
+        note = body.note if body is not None else None
+        return await _answer(lambda: backend.pipeline.acknowledge(alert_id, "console", note))
+
+    @app.post("/api/v1/procedures/{procedure_id}/phase")
+    async def phase(request: Request, procedure_id: str, body: PhaseBody) -> messages.Phase:
+        """The radiographer pressed freeze, thaw or idle."""
+        _check_origin(request)
+        return await _answer(lambda: backend.pipeline.press_phase(procedure_id, body.phase))
+
+
+def _add_stream(app: FastAPI, backend: WebBackend) -> None:
+    @app.websocket("/api/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        if not _same_origin(socket.headers):
+            await socket.close()
+            return
+        await socket.accept()
+        subscription = backend.stream.subscribe()
+        backend.metrics.clients.set(backend.stream.clients)
+        listening = asyncio.ensure_future(_until_gone(socket))
+        try:
+            while not listening.done():
+                waiting = asyncio.ensure_future(subscription.next())
+                await asyncio.wait({waiting, listening}, return_when=asyncio.FIRST_COMPLETED)
+                if not waiting.done():
+                    waiting.cancel()
+                    break
+                await asyncio.wait_for(socket.send_text(waiting.result()), SEND_TIMEOUT_S)
+        except (SlowClient, TimeoutError):
+            logger.warning("A display that could not keep up is disconnected")
+            listening.cancel()
+            await socket.close(TRY_AGAIN_LATER)
+        except (WebSocketDisconnect, RuntimeError):
+            logger.info("A display has gone")
+        finally:
+            listening.cancel()
+            backend.stream.unsubscribe(subscription)
+            backend.metrics.clients.set(backend.stream.clients)
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    """Nothing is expected from a display; returns when it closes."""
+    try:
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+    except (WebSocketDisconnect, RuntimeError):
+        return
+
+
+def _describe_stream(app: FastAPI) -> None:
+    """Put the stream's messages into the OpenAPI document; FastAPI leaves websockets out."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = make()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            stream = TypeAdapter(messages.ServerMessage).json_schema(
+                mode="serialization", ref_template="#/components/schemas/{model}"
+            )
+            schemas.update(stream.pop("$defs"))
+            schemas["ServerMessage"] = stream
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -1,0 +1,210 @@
+"""The command line: ``icemargin serve | demo | simulate | analyse | doctor``."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from monitor import __version__
+from monitor.config import ConfigError, Settings, load
+
+EXIT_USAGE = 2
+EXIT_FAILED = 1
+
+ENDING = "Research software. Not a medical device: it must not be used to guide treatment."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="icemargin",
+        description="Margins of the ice ball during CT-guided renal cryoablation.",
+        epilog=ENDING,
+    )
+    top.add_argument("--version", action="version", version=f"icemargin {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the service")
+    _config_option(serve)
+
+    demo = commands.add_parser("demo", help="run the service with a simulated procedure")
+    _config_option(demo)
+    demo.add_argument("--case", default="standard", help="named case (default: standard)")
+    demo.add_argument("--speed", type=_speed, default=20.0, help="times real (default: 20)")
+    demo.add_argument("--seed", type=int, default=1, help="of everything random (default: 1)")
+    demo.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    demo.add_argument("--end", action="store_true", help="end when the procedure is over")
+
+    simulate = commands.add_parser("simulate", help="run the simulated scanner alone")
+    target = simulate.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", metavar="AE@host:port", help="send by C-STORE")
+    target.add_argument("--out", type=Path, metavar="DIR", help="write DICOM files instead")
+    target.add_argument("--list", action="store_true", help="list the named cases")
+    simulate.add_argument("--case", default="standard", help="named case (default: standard)")
+    simulate.add_argument("--speed", type=_speed, default=1.0, help="times real (default: 1)")
+    simulate.add_argument("--seed", type=int, default=1, help="of everything random (default: 1)")
+    simulate.add_argument("--anatomy", type=Path, metavar="DIR", help="folder of a real CT")
+    simulate.add_argument("--truth", action="store_true", help="with --out: write the truth too")
+    simulate.add_argument("--start", type=_moment, metavar="TIME", help="RFC 3339 (default: now)")
+    simulate.add_argument("--salt", default="", help="another salt makes other UIDs")
+    simulate.add_argument("--page", metavar="URL", help="press freeze and thaw on this page's API")
+
+    analyse = commands.add_parser("analyse", help="measure folders of DICOM files")
+    _config_option(analyse)
+    analyse.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    analyse.add_argument("--out", type=Path, required=True, metavar="OUT")
+    analyse.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+
+    doctor = commands.add_parser("doctor", help="check configuration, ports, disk, clock, peers")
+    _config_option(doctor)
+    doctor.add_argument(
+        "--peer", action="append", default=[], metavar="AE@host:port", help="call by C-ECHO"
+    )
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
+    )
+    try:
+        return int(_COMMANDS[options.command](options))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+def _config_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="config.yaml (default: built-in values)"
+    )
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 1000")
+    return value
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an RFC 3339 time") from error
+    return moment.astimezone() if moment.tzinfo is None else moment
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return load(options.config)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from monitor.service import StartError, serve
+
+    try:
+        serve(_settings(options))
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from monitor.demo import demo
+    from monitor.service import StartError
+    from monitor.simulate import SimulationError, case_named
+
+    try:
+        case_named(options.case)
+        return demo(
+            _settings(options),
+            case=options.case,
+            speed=options.speed,
+            seed=options.seed,
+            browser=not options.no_browser,
+            stay=not options.end,
+        )
+    except (StartError, SimulationError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from monitor import simulate
+    from monitor.doctor import Peer
+
+    if options.list:
+        print("\n".join(simulate.case_lines()))
+        return 0
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        simulation = simulate.Simulation(
+            case=simulate.case_named(options.case),
+            seed=options.seed,
+            start=options.start or datetime.now().astimezone(),
+            salt=options.salt,
+            anatomy=options.anatomy,
+        )
+        if options.out is not None:
+            simulate.write(simulation, options.out, with_truth=options.truth)
+            print(f"Written to {options.out}")
+            return 0
+        peer = Peer.parse(options.to)
+        simulate.send(simulation, peer, options.speed, stop, page=options.page)
+    except (simulate.SimulationError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _analyse(options: argparse.Namespace) -> int:
+    from monitor.analyse import analyse, table
+
+    absent = [folder for folder in options.folders if not folder.is_dir()]
+    if absent:
+        print(f"{absent[0]}: no such folder", file=sys.stderr)
+        return EXIT_USAGE
+    outcome = analyse(options.folders, options.out, _settings(options), workers=options.workers)
+    print(table(outcome))
+    print(f"\n{len(outcome.measurements)} series in {outcome.seconds:.1f} s; see {options.out}")
+    print(ENDING)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from monitor.doctor import Peer, examine
+
+    try:
+        peers = [Peer.parse(text) for text in options.peer]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    checks = list(examine(_settings(options), peers))
+    for check in checks:
+        print(f"{'ok  ' if check.well else 'BAD '} {check.name}: {check.found}")
+        if not check.well:
+            print(f"     {check.mend}")
+    return 0 if all(check.well for check in checks) else EXIT_FAILED
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "demo": _demo,
+    "simulate": _simulate,
+    "analyse": _analyse,
+    "doctor": _doctor,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

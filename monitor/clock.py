@@ -1,0 +1,50 @@
+"""The service's clock, which a demo may run faster than time."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitor import messages
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Real time, or time that has run ``speed`` times as fast since ``origin``.
+
+    Attributes
+    ----------
+    speed
+        1 in service.
+    simulated
+        Whether what is shown is not a real procedure; the page says so.
+    origin, started
+        Aware time and ``time.monotonic()`` at which a lapsed clock was started; unused at speed 1.
+    """
+
+    speed: float = 1.0
+    simulated: bool = False
+    origin: datetime | None = None
+    started: float = 0.0
+
+    @classmethod
+    def lapsed(cls, speed: float, origin: datetime) -> "Clock":
+        """A simulated clock that reads ``origin`` now."""
+        return cls(speed=speed, simulated=True, origin=origin, started=time.monotonic())
+
+    def now(self) -> datetime:
+        """Aware time."""
+        real = datetime.now().astimezone()
+        if self.origin is None:
+            return real
+        return self.origin + timedelta(seconds=(time.monotonic() - self.started) * self.speed)
+
+    def at(self, wall: datetime) -> datetime:
+        """What this clock read at the given real time, not long ago."""
+        if self.origin is None:
+            return wall
+        ago = datetime.now().astimezone() - wall
+        return self.now() - ago * self.speed
+
+    def message(self) -> messages.Clock:
+        """As it goes over the wire."""
+        return messages.Clock(now=self.now(), speed=self.speed, simulated=self.simulated)

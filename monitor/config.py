@@ -1,0 +1,203 @@
+"""The configuration: one YAML file, overridden by the environment, validated at start."""
+
+import difflib
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+ENVIRONMENT_PREFIX = "ICEMARGIN__"
+
+
+class ConfigError(ValueError):
+    """The configuration can't be used; the message names each key and the mend."""
+
+
+def _loopback(host: str) -> str:
+    if host == "localhost":
+        return host
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise ValueError(
+            "there is no sign-in yet, so the page is served on this machine only: use 127.0.0.1"
+        )
+    return host
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+AeTitle = Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]{0,15}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DicomSection(_Section):
+    """The DICOM listener."""
+
+    ae_title: AeTitle = "ICEMARGIN"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    allowed_calling_ae_titles: list[AeTitle] = []
+    series_quiet_s: float = Field(3.0, gt=0, le=120)
+    maximum_associations: int = Field(10, ge=1, le=1000)
+    network_timeout_s: float = Field(20.0, gt=0)
+    maximum_object_mb: int = Field(1024, ge=1)
+
+
+class WebSection(_Section):
+    """Page and API."""
+
+    host: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1"
+    port: Port = 8080
+
+
+class StorageSection(_Section):
+    """Where everything lies."""
+
+    directory: Path = Path("data")
+    database_url: str = ""
+    minimum_free_mb: int = Field(500, ge=0)
+
+
+class AnalysisSection(_Section):
+    """The processes that analyse."""
+
+    workers: int = Field(1, ge=1, le=64)
+    timeout_s: float = Field(30.0, gt=0)
+
+
+class AlertsSection(_Section):
+    """Site-set limits."""
+
+    hilum_near_mm: float = Field(5.0, ge=0, le=100)
+    margin_target_mm: float = Field(5.0, ge=0, le=100)
+    scan_overdue_s: float = Field(240.0, gt=0)
+    value_old_s: float = Field(240.0, gt=0)
+    worsened_mm: float = Field(1.0, gt=0)
+
+
+class StructuresSection(_Section):
+    """Which contours are what."""
+
+    tumour_pattern: Pattern = "(?i)tum(o|ou)r|gtv|mass|lesion"
+    hilum_pattern: Pattern = "(?i)hil"
+
+
+class ProcedureSection(_Section):
+    """The life of a procedure."""
+
+    idle_close_s: float = Field(7200.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """All sections; see ``config.yaml`` for what each key means."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    dicom: DicomSection = DicomSection()
+    web: WebSection = WebSection()
+    storage: StorageSection = StorageSection()
+    analysis: AnalysisSection = AnalysisSection()
+    alerts: AlertsSection = AlertsSection()
+    structures: StructuresSection = StructuresSection()
+    procedure: ProcedureSection = ProcedureSection()
+
+    @property
+    def database_url(self) -> str:
+        """The journal's SQLAlchemy URL."""
+        if self.storage.database_url:
+            return self.storage.database_url
+        return f"sqlite:///{self.storage.directory / 'journal.sqlite'}"
+
+
+def load(path: Path | None = None) -> Settings:
+    """Settings from the environment, over those of the file, over the defaults.
+
+    Raises
+    ------
+    ConfigError
+        The file is absent or no YAML mapping, or a key is unknown or wrong.
+    """
+    name = str(path) if path is not None else "environment"
+    if path is not None:
+        _check_file(path)
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the library's signature
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the same
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if path is None:
+                return init_settings, env_settings
+            return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, path)
+
+    try:
+        return FromFile()
+    except ValidationError as error:
+        lines = [f"{name}: {_mend(item)}" for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not YAML ({error}).") from error
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold keys and values, as the config.yaml we ship.")
+
+
+def _mend(item: Any) -> str:
+    """One sentence: the key's path, what is wrong, what to do."""
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"{place}: there is no such key; {_suggestion(item['loc'])}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message} (it is {item['input']!r})."
+
+
+def _suggestion(location: tuple[Any, ...]) -> str:
+    fields: dict[str, Any] = dict(Settings.model_fields)
+    for part in location[:-1]:
+        section: Any = fields[part].annotation if part in fields else None
+        fields = dict(getattr(section, "model_fields", {}))
+    wrong = str(location[-1])
+    near = difflib.get_close_matches(wrong, fields, n=1)
+    prefix = "".join(f"{part}." for part in location[:-1])
+    if near:
+        return f"did you mean {prefix}{near[0]}?"
+    return f"remove it; the keys here are {', '.join(sorted(fields))}."

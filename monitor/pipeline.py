@@ -1,0 +1,698 @@
+"""The way of one scan, and no other way.
+
+object received -> made durable, acknowledged (``dicom_listener``) -> [queue ``inbox``] -> which
+procedure -> slice joins its series -> series complete or provisional -> its role -> [executor] ->
+measured, or why not -> journal -> alerts -> stream -> display.
+
+Everything between the two brackets runs on one thread, the pipeline's, which owns all state. The
+listener's threads and the web side only put things into the inbox; the inbox is bounded, and where
+it is full the spool, which holds every object anyhow, is read again once there is room.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectRefused, ObjectStored
+from dicom_listener.series import (
+    AssemblerOutput,
+    AssemblerSettings,
+    ObjectReady,
+    SeriesAssembler,
+    SeriesProgress,
+    SeriesReady,
+)
+from monitor import __version__, findings, messages
+from monitor.alerts import AlertBook, Finding
+from monitor.analysis import Refused
+from monitor.clock import Clock
+from monitor.config import Settings
+from monitor.journal import Journal, JournalError
+from monitor.messages import Condition
+from monitor.metrics import Metrics
+from monitor.procedure import Job, Procedure, Verdict
+from monitor.stream import Data
+from monitor.structures import StructureSetError, read_structure_set
+from monitor.workers import Workers
+
+INBOX_SIZE = 20_000
+"""Notices that may wait: ten scans of 2000 slices. Each is small; the pixels are on disk."""
+
+TICK_S = 1.0
+"""Heartbeat of the stream; three missed ones are NO LIVE DATA on the display."""
+
+FOREIGN_QUIET_S = 60.0
+"""The identity alert's condition ends when nothing foreign has come for this long."""
+
+RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
+"""RT Structure Set Storage (DICOM PS3.4, B.5)."""
+
+logger = logging.getLogger(__name__)
+
+
+class CommandError(Exception):
+    """A command from outside that can't be done; ``code`` and message are for the caller."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """An analysis process has answered, or failed."""
+
+    job: "Running"
+    future: "Future[Any]"
+
+
+@dataclass(frozen=True, eq=False)
+class Command:
+    """Something a person asks for; run on the pipeline's thread, answered through the future."""
+
+    run: Callable[[], Any]
+    future: "Future[Any]"
+
+
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """Objects found in the spool at start, or after the inbox had overflowed."""
+
+    objects: tuple[ObjectStored, ...]
+
+
+Item = ListenerEvent | Answered | Command | Recovered
+
+
+@dataclass(eq=False)
+class Running:
+    """A job that has been handed over."""
+
+    procedure: Procedure
+    job: Job
+    started: float = field(default_factory=time.monotonic)
+    tries: int = 1
+    answered: bool = False
+
+
+class Pipeline:
+    """The service's one thread of state; see the module's docstring.
+
+    Parameters
+    ----------
+    publish
+        Sends a change to the displays; must not wait.
+    reread
+        Yields every object of the spool, for when the inbox had overflowed.
+    any_patient
+        Take every patient and study as a procedure of its own (folders are analysed), instead of
+        one procedure at a time with an identity alert (a room).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        journal: Journal,
+        workers: Workers,
+        metrics: Metrics,
+        reread: Callable[[], Iterable[ObjectStored]],
+        *,
+        any_patient: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._journal = journal
+        self._workers = workers
+        self._metrics = metrics
+        self._reread = reread
+        self._any_patient = any_patient
+        self._inbox: queue.Queue[Item] = queue.Queue(INBOX_SIZE)
+        self._overflowed = threading.Event()
+        self._stopping = threading.Event()
+        self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
+        self._procedures: dict[tuple[str, str], Procedure] = {}
+        self._alerts: dict[str, AlertBook] = {}
+        self._current: Procedure | None = None
+        self._running: dict[str, Running] = {}
+        self._progress: messages.ScanProgress | None = None
+        self._foreign_at: datetime | None = None
+        self._recovering = False
+        self._publish: Callable[[Data], None] = lambda _data: None
+        self._shown = self._snapshot()
+        self._beat = time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="pipeline", daemon=True)
+
+    # From other threads
+
+    def start(self, publish: Callable[[Data], None]) -> None:
+        """Begin working."""
+        self._publish = publish
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is in the inbox and end; running analyses are given up."""
+        self._stopping.set()
+        self._thread.join(timeout=30)
+
+    def put(self, event: ListenerEvent | Recovered) -> None:
+        """Hand over an event; never waits."""
+        try:
+            self._inbox.put_nowait(event)
+        except queue.Full:
+            self._overflowed.set()
+
+    def call(self, run: Callable[[], Any]) -> "Future[Any]":
+        """Run something on the pipeline's thread; the future carries its answer."""
+        future: Future[Any] = Future()
+        try:
+            self._inbox.put_nowait(Command(run, future))
+        except queue.Full:
+            future.set_exception(CommandError("busy", "The service is busy; try again."))
+        return future
+
+    def snapshot(self) -> messages.Snapshot:
+        """The state as last published; safe on any thread."""
+        return self._shown
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an event put in now would not have to be dropped."""
+        return self._inbox.qsize() < INBOX_SIZE // 2
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread has turned round in the last three beats."""
+        return self._thread.is_alive() and time.monotonic() - self._beat < 3 * TICK_S
+
+    # The thread
+
+    def _work(self) -> None:
+        next_tick = time.monotonic()
+        while not (self._stopping.is_set() and self._inbox.empty()):
+            now = time.monotonic()
+            if now >= next_tick:
+                self._guarded(self._tick)
+                next_tick = now + TICK_S
+            deadline = self._assembler.next_deadline()
+            wait = next_tick - time.monotonic()
+            if deadline is not None:
+                wait = min(wait, (deadline - _wall()).total_seconds())
+            try:
+                item = self._inbox.get(timeout=max(wait, 0.001))
+            except queue.Empty:
+                self._guarded(self._look_at_series)
+                continue
+            self._guarded(partial(self._take, item))
+            self._guarded(self._look_at_series)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """The thread's outermost edge: whatever one item breaks, the next is taken."""
+        self._beat = time.monotonic()
+        try:
+            step()
+        except Exception:
+            self._metrics.pipeline_errors.inc()
+            logger.exception("A step of the pipeline failed")
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case ObjectStored():
+                self._object(item)
+            case AssociationEnded():
+                self._series(
+                    self._assembler.association_ended(item.association_id, item.how, item.at)
+                )
+            case ObjectRefused():
+                logger.warning("An object was refused: %s", item.text)
+            case Answered():
+                self._answered(item)
+            case Command():
+                self._command(item)
+            case Recovered():
+                self._recover(item.objects)
+
+    def _tick(self) -> None:
+        """Once a second: what happens because time passes, then the heartbeat."""
+        if self._overflowed.is_set() and self._inbox.qsize() < INBOX_SIZE // 2:
+            self._overflowed.clear()
+            self._recover(tuple(self._reread()))
+        self._end_stuck_jobs()
+        if self._current is not None:
+            found = findings.of_time(
+                self._current, self._clock.now(), self._settings.alerts.scan_overdue_s
+            )
+            self._consider(self._current, found)
+            self._consider(self._current, self._foreign_finding(None))
+        self._send(self._clock.message())
+
+    # Object -> procedure -> series
+
+    def _object(self, stored: ObjectStored) -> None:
+        procedure = self._procedure_of(stored)
+        if procedure is None:
+            return
+        procedure.last_object_at = self._clock.at(stored.received_at)
+        procedure.record_of(stored)
+        self._series(
+            self._assembler.add(
+                stored.header,
+                stored.path,
+                stored.received_at,
+                stored.association_id,
+                conflicting=stored.outcome == "conflicting",
+            )
+        )
+
+    def _procedure_of(self, stored: ObjectStored) -> Procedure | None:
+        """The object's procedure; None where it is not the one that is under way."""
+        key = (stored.header.patient_id, stored.header.study_instance_uid)
+        if key in self._procedures:
+            procedure = self._procedures[key]
+            if procedure.state == "open":
+                return procedure
+            logger.info("An object for a closed procedure is stored, not measured")
+            return None
+        current = self._current
+        if current is not None and not self._any_patient and not self._idle(current, stored):
+            self._foreign(current, stored)
+            return None
+        if current is not None and not self._any_patient:
+            self._close(current)
+        return self._opened(stored)
+
+    def _idle(self, procedure: Procedure, stored: ObjectStored) -> bool:
+        last = procedure.last_object_at or procedure.opened_at
+        gap_s = (self._clock.at(stored.received_at) - last).total_seconds()
+        return gap_s > self._settings.procedure.idle_close_s
+
+    def _opened(self, stored: ObjectStored) -> Procedure:
+        header = stored.header
+        identifier = uuid4().hex
+        known = self._known(header.patient_id, header.study_instance_uid)
+        opened_at = self._clock.at(stored.received_at)
+        if known is not None:
+            identifier, opened_at = known["id"], datetime.fromisoformat(known["opened_at"])
+        procedure = Procedure(
+            id=identifier,
+            patient_id=header.patient_id,
+            patient_name=header.patient_name,
+            study_instance_uid=header.study_instance_uid,
+            opened_at=opened_at,
+            derived=self._settings.storage.directory / "derived",
+            at=self._clock.at,
+            state="open" if known is None else known["state"],
+        )
+        book = AlertBook(identifier, worsened=self._settings.alerts.worsened_mm)
+        if known is not None:
+            measured = self._journal.measurements(identifier)
+            procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
+            procedure.phases = self._journal.phases(identifier)
+            for alert in self._journal.alerts(identifier):
+                book.restore(alert)
+        self._procedures[header.patient_id, header.study_instance_uid] = procedure
+        self._alerts[identifier] = book
+        if procedure.state == "open":
+            self._current = procedure
+        self._note(procedure)
+        return procedure
+
+    def _known(self, patient_id: str, study_uid: str) -> dict[str, str] | None:
+        for row in self._journal.procedures():
+            if (row["patient_id"], row["study_instance_uid"]) == (patient_id, study_uid):
+                return row
+        return None
+
+    def _close(self, procedure: Procedure) -> None:
+        procedure.state = "closed"
+        self._note(procedure)
+
+    def _foreign(self, procedure: Procedure, stored: ObjectStored) -> None:
+        """Another patient's, or another study's, object during a procedure: kept, never used."""
+        header = stored.header
+        if header.patient_id == procedure.patient_id:
+            logger.warning("An object of another study of the patient is stored, not measured")
+            return
+        self._foreign_at = self._clock.at(stored.received_at)
+        self._consider(procedure, self._foreign_finding(self._foreign_at))
+
+    def _foreign_finding(self, arrived: datetime | None) -> list[Finding]:
+        if self._foreign_at is None:
+            return []
+        quiet_s = (self._clock.now() - self._foreign_at).total_seconds()
+        present = arrived is not None or quiet_s < FOREIGN_QUIET_S
+        text = "Images of ANOTHER PATIENT came in. They are stored and not used here."
+        return [Finding(Condition.OTHER_PATIENT, present, text)]
+
+    def _look_at_series(self) -> None:
+        """Series that have become complete because nothing came for a while."""
+        deadline = self._assembler.next_deadline()
+        if deadline is not None and deadline <= _wall():
+            self._series(self._assembler.tick(_wall()))
+
+    def _series(self, outputs: Iterable[AssemblerOutput]) -> None:
+        for output in outputs:
+            match output:
+                case SeriesProgress():
+                    self._progressed(output)
+                case SeriesReady():
+                    self._ready(output)
+                case ObjectReady():
+                    self._other(output)
+
+    def _progressed(self, progress: SeriesProgress) -> None:
+        procedure = self._owner(progress.series_uid)
+        if procedure is None:
+            return
+        procedure.series[progress.series_uid].received = progress.received
+        if self._recovering or procedure is not self._current:
+            return
+        self._send_progress(progress.series_uid, progress.received, progress.expected)
+
+    def _send_progress(
+        self, series_uid: str, received: int, expected: int | None, *, complete: bool = False
+    ) -> None:
+        assert self._current is not None
+        self._progress = messages.ScanProgress(
+            procedure_id=self._current.id,
+            series_instance_uid=series_uid,
+            received=received,
+            expected=expected,
+            complete=complete,
+        )
+        self._send(self._progress)
+
+    def _ready(self, ready: SeriesReady) -> None:
+        procedure = self._owner(ready.series_uid)
+        if procedure is None:
+            return
+        record = procedure.series[ready.series_uid]
+        record.ready = ready
+        record.received = len(ready.objects)
+        if not self._recovering:
+            if procedure is self._current:
+                count = record.received
+                self._send_progress(ready.series_uid, count, count, complete=True)
+            self._advance(procedure)
+            self._note(procedure)
+
+    def _other(self, ready: ObjectReady) -> None:
+        """An object that is no slice: a structure set is read, the others are only listed."""
+        header = ready.object.header
+        procedure = self._owner(header.series_instance_uid)
+        if procedure is None:
+            return
+        record = procedure.series[header.series_instance_uid]
+        if ready.kind == "conflict" and record.ready is not None:
+            logger.warning("Same SOP Instance UID, other content: kept aside, not used")
+            return
+        record.other = ready
+        record.received += 1
+        if header.sop_class_uid == RTSTRUCT:
+            self._structure_set(procedure, ready)
+        if not self._recovering:
+            self._advance(procedure)
+            self._note(procedure)
+
+    def _structure_set(self, procedure: Procedure, ready: ObjectReady) -> None:
+        patterns = self._settings.structures
+        try:
+            structure_set = read_structure_set(
+                ready.object.path,
+                tumour_pattern=patterns.tumour_pattern,
+                hilum_pattern=patterns.hilum_pattern,
+            )
+        except StructureSetError as error:
+            procedure.structure_problem = messages.Reason(code="bad_contours", text=str(error))
+            return
+        procedure.take_structures(structure_set)
+
+    def _owner(self, series_uid: str) -> Procedure | None:
+        for procedure in self._procedures.values():
+            if series_uid in procedure.series:
+                return procedure
+        return None
+
+    # Series -> analysis -> journal -> alerts -> stream
+
+    def _advance(self, procedure: Procedure) -> None:
+        """Give all verdicts that need no analysis; then hand over the next job, one at a time."""
+        while procedure.id not in self._running:
+            step = procedure.next_step()
+            if step is None:
+                return
+            if isinstance(step, Verdict):
+                self._conclude(procedure, step)
+            else:
+                self._hand_over(Running(procedure, step))
+
+    def _hand_over(self, running: Running) -> None:
+        self._running[running.procedure.id] = running
+        running.started = time.monotonic()
+        future = self._workers.submit(running.job.function, *running.job.arguments)
+        future.add_done_callback(lambda done: self._inbox.put(Answered(running, done)))
+
+    def _answered(self, item: Answered) -> None:
+        running = item.job
+        if self._running.get(running.procedure.id) is not running or running.answered:
+            return  # it was given up before
+        running.answered = True
+        del self._running[running.procedure.id]
+        error = item.future.exception() if not item.future.cancelled() else None
+        if item.future.cancelled() or error is not None:
+            self._failed(running, error)
+            return
+        self._finish(running, item.future.result())
+
+    def _failed(self, running: Running, error: BaseException | None) -> None:
+        """An analysis process died or raised: once more, then the scan is not assessable."""
+        self._metrics.analysis_failures.inc()
+        logger.error("An analysis failed (try %d)", running.tries, exc_info=error)
+        if running.tries == 1:
+            self._hand_over(Running(running.procedure, running.job, tries=2))
+            return
+        self._finish(running, Refused("analysis_failed", "The analysis failed twice."))
+
+    def _end_stuck_jobs(self) -> None:
+        limit = self._settings.analysis.timeout_s
+        stuck = [r for r in self._running.values() if time.monotonic() - r.started > limit]
+        if not stuck:
+            return
+        others = [r for r in self._running.values() if r not in stuck]
+        self._running.clear()
+        self._metrics.analysis_restarts.inc()
+        self._workers.replace()
+        for running in others:  # they died with the stuck one and are no worse for it
+            self._hand_over(Running(running.procedure, running.job, tries=running.tries))
+        for running in stuck:
+            text = f"The analysis took longer than {limit:.0f} s and was ended."
+            self._finish(running, Refused("analysis_timeout", text))
+
+    def _finish(self, running: Running, answer: Any) -> None:
+        procedure = running.procedure
+        verdict = procedure.conclude(running.job, answer)
+        seconds = getattr(answer, "seconds", None)
+        if seconds is not None:
+            self._metrics.stages(seconds)
+        if verdict is not None:
+            self._conclude(procedure, verdict)
+        self._advance(procedure)
+        self._note(procedure)
+
+    def _conclude(self, procedure: Procedure, verdict: Verdict) -> None:
+        """Journal, alerts, stream, in this order: what is shown has been written."""
+        if verdict.adopted:
+            return
+        measurement = verdict.measurement
+        self._metrics.measurements.labels(measurement.role, measurement.assessment).inc()
+        try:
+            self._journal.measurement(measurement, verdict.record.received)
+        except JournalError:
+            # It is shown all the same: the spool holds the scan, and /readyz tells of the disk.
+            self._metrics.journal_errors.inc()
+            logger.exception("A measurement could not be journaled")
+        self._send(measurement)
+        found = findings.of_measurement(measurement, procedure, self._settings.alerts)
+        self._consider(procedure, found)
+
+    def _consider(self, procedure: Procedure, found: Iterable[Finding]) -> None:
+        book = self._alerts[procedure.id]
+        for finding in found:
+            alert = book.consider(finding, self._clock.now())
+            if alert is not None:
+                self._keep_alert(alert)
+
+    def _keep_alert(self, alert: messages.Alert) -> None:
+        self._metrics.alerts.labels(alert.condition, alert.state).inc()
+        try:
+            self._journal.alert(alert, self._clock.now())
+        except JournalError:
+            self._metrics.journal_errors.inc()
+            logger.exception("An alert could not be journaled")
+        self._send(alert)
+
+    def _note(self, procedure: Procedure) -> None:
+        """Write and send a procedure's own state."""
+        message = procedure.message()
+        try:
+            self._journal.procedure(message)
+        except JournalError:
+            self._metrics.journal_errors.inc()
+            logger.exception("A procedure could not be journaled")
+        self._send(message)
+
+    def _send(self, data: Data) -> None:
+        self._shown = self._snapshot()
+        self._publish(data)
+
+    def _snapshot(self) -> messages.Snapshot:
+        limits = self._settings.alerts
+        current = self._current
+        return messages.Snapshot(
+            version=__version__,
+            clock=self._clock.message(),
+            limits=messages.Limits(
+                margin_target_mm=limits.margin_target_mm,
+                hilum_near_mm=limits.hilum_near_mm,
+                scan_overdue_s=limits.scan_overdue_s,
+                value_old_s=limits.value_old_s,
+            ),
+            procedure=current.message() if current is not None else None,
+            measurements=list(current.measurements) if current is not None else [],
+            alerts=list(self._alerts[current.id]) if current is not None else [],
+            scan_progress=self._progress,
+        )
+
+    # After a restart
+
+    def _recover(self, objects: tuple[ObjectStored, ...]) -> None:
+        """Take in objects of the spool; those that are known change nothing."""
+        self._recovering = True
+        try:
+            for stored in sorted(objects, key=lambda o: o.received_at):
+                self._object(stored)
+            self._series(self._assembler.tick(_wall()))
+        finally:
+            self._recovering = False
+        for procedure in list(self._procedures.values()):
+            if procedure.state == "open":
+                self._advance(procedure)
+                self._note(procedure)
+
+    # What people ask for
+
+    def _command(self, command: Command) -> None:
+        if not command.future.set_running_or_notify_cancel():
+            return
+        try:
+            command.future.set_result(command.run())
+        except CommandError as error:
+            command.future.set_exception(error)
+        except JournalError as error:
+            command.future.set_exception(CommandError("not_written", str(error)))
+
+    def acknowledge(self, alert_id: str, by: str, note: str | None) -> "Future[messages.Alert]":
+        """A person has seen an alert; written before it is answered."""
+
+        def run() -> messages.Alert:
+            for book in self._alerts.values():
+                if book.get(alert_id) is None:
+                    continue
+                before = book.get(alert_id)
+                now = self._clock.now()
+                alert, changed = book.acknowledge(alert_id, by=by, note=note, at=now)
+                if changed:
+                    try:
+                        self._journal.alert(alert, now)
+                    except JournalError:
+                        assert before is not None
+                        book.restore(before)
+                        raise
+                    self._send(alert)
+                return alert
+            raise CommandError("no_such_alert", f"There is no alert {alert_id!r}.")
+
+        return self.call(run)
+
+    def press_phase(self, procedure_id: str, name: messages.PhaseName) -> "Future[messages.Phase]":
+        """The radiographer pressed freeze, thaw or idle; written before it is answered."""
+
+        def run() -> messages.Phase:
+            procedure = self._by_id(procedure_id)
+            if procedure.state != "open":
+                raise CommandError("procedure_closed", "The procedure is closed.")
+            known = len(procedure.phases)
+            phase = procedure.press(name, self._clock.now())
+            if len(procedure.phases) > known:
+                try:
+                    self._journal.phase(phase)
+                except JournalError:
+                    procedure.phases.pop()
+                    raise
+                self._send(phase)
+                self._note(procedure)
+            return phase
+
+        return self.call(run)
+
+    def procedures(self) -> "Future[list[messages.Procedure]]":
+        """All procedures of this run, newest first."""
+
+        def run() -> list[messages.Procedure]:
+            found = [procedure.message() for procedure in self._procedures.values()]
+            return sorted(found, key=lambda p: p.opened_at, reverse=True)
+
+        return self.call(run)
+
+    def measurements(self, procedure_id: str) -> "Future[list[messages.Measurement]]":
+        """A procedure's measurements, one a series, in the order of acquisition."""
+
+        def run() -> list[messages.Measurement]:
+            return list(self._by_id(procedure_id).measurements)
+
+        return self.call(run)
+
+    def alerts(self, procedure_id: str) -> "Future[list[messages.Alert]]":
+        """A procedure's alerts, oldest first."""
+        return self.call(lambda: list(self._alerts[self._by_id(procedure_id).id]))
+
+    def sources(self, measurement_id: str) -> "Future[tuple[Path, ...]]":
+        """Files of the scan that a measurement was made of."""
+
+        def run() -> tuple[Path, ...]:
+            for procedure in self._procedures.values():
+                for measurement in procedure.measurements:
+                    if measurement.id == measurement_id:
+                        return procedure.series[measurement.series_instance_uid].paths
+            raise CommandError("no_such_measurement", "There is no such measurement.")
+
+        return self.call(run)
+
+    def _by_id(self, procedure_id: str) -> Procedure:
+        for procedure in self._procedures.values():
+            if procedure.id == procedure_id:
+                return procedure
+        raise CommandError("no_such_procedure", f"There is no procedure {procedure_id!r}.")
+
+    def idle(self) -> "Future[bool]":
+        """Whether nothing is under way; for a caller that waits for the end."""
+        return self.call(
+            lambda: (
+                not self._running
+                and self._inbox.empty()
+                and self._assembler.next_deadline() is None
+            )
+        )
+
+
+def _wall() -> datetime:
+    return datetime.now().astimezone()

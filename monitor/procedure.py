@@ -1,0 +1,555 @@
+"""One procedure: what each of its series is for, and what is to be done next.
+
+Pure bookkeeping on one thread: no queue, no process, no clock of its own. ``next_step`` says what
+the procedure waits for, either a job for the analysis processes or a verdict that needs none;
+``conclude`` takes a job's answer in. Series are worked off one at a time, in order of acquisition,
+because whether a scan is the baseline depends on those before it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from dicom_listener.events import ObjectStored
+from dicom_listener.headers import ObjectHeader
+from dicom_listener.series import ObjectReady, SeriesReady
+from monitor import __version__, analysis, messages
+from monitor.analysis import Found, Refused
+from monitor.messages import Assessment, PhaseName, Reason, Role
+from monitor.structures import StructureSet
+from segmentation.assessment import Reference
+from segmentation.structures import Structure
+
+VERSION = f"icemargin {__version__}"
+
+RATE_SPAN_S = 600.0
+"""A rate is given between two measurements of one phase no further apart than this."""
+
+
+@dataclass(eq=False)
+class SeriesRecord:
+    """What is known of one series.
+
+    Attributes
+    ----------
+    ready
+        Its slices, once they were judged complete or not.
+    other
+        Its latest object that is no slice of a volume.
+    decided
+        The revision that a verdict was given on.
+    """
+
+    uid: str
+    description: str
+    modality: str
+    received: int = 0
+    ready: SeriesReady | None = None
+    other: ObjectReady | None = None
+    role: Role | None = None
+    reason: Reason | None = None
+    decided: int = -1
+
+    @property
+    def acquired_at(self) -> datetime | None:
+        """Latest acquisition time of its objects: what is shown was so at that moment."""
+        times = [h.acquired_at for h in self.headers if h.acquired_at]
+        return max(times) if times else None
+
+    @property
+    def headers(self) -> list[ObjectHeader]:
+        """Of its slices, or of its latest other object."""
+        if self.ready is not None:
+            return [item.header for item in self.ready.objects]
+        return [self.other.object.header] if self.other is not None else []
+
+    @property
+    def last_received_at(self) -> datetime:
+        """Real time."""
+        source = self.ready.last_received_at if self.ready is not None else None
+        if source is None:
+            assert self.other is not None
+            return self.other.received_at
+        return source
+
+    @property
+    def revision(self) -> int:
+        """Rises with each judgement of its slices."""
+        return self.ready.revision if self.ready is not None else 0
+
+    @property
+    def order(self) -> datetime:
+        """By what series are worked off; receipt where no acquisition time is written."""
+        return self.acquired_at or self.last_received_at
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files of the slices."""
+        assert self.ready is not None
+        return tuple(o.path for o in self.ready.objects)
+
+    @property
+    def status(self) -> str:
+        """As in ``messages.Series``."""
+        if self.ready is not None:
+            return self.ready.completeness
+        return "stored" if self.other is not None else "receiving"
+
+    def message(self) -> messages.Series:
+        """As it goes over the wire."""
+        reason = self.reason
+        if reason is None and self.ready is not None and self.ready.reason is not None:
+            reason = Reason(code=self.ready.reason.code, text=self.ready.reason.text)
+        return messages.Series.model_validate(
+            {
+                "series_instance_uid": self.uid,
+                "description": self.description,
+                "modality": self.modality,
+                "role": self.role,
+                "status": self.status,
+                "slices": self.received,
+                "reason": reason,
+                "acquired_at": self.acquired_at,
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Work for the analysis processes: a function, its arguments, and whose it is."""
+
+    kind: str
+    series_uid: str
+    revision: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    measurement_id: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What became of a series: its role, and a measurement to be published.
+
+    ``adopted`` measurements come from the journal after a restart; nothing new is to be said.
+    """
+
+    record: SeriesRecord
+    role: Role
+    measurement: messages.Measurement
+    adopted: bool = False
+
+
+@dataclass(eq=False)
+class Procedure:
+    """State of one procedure.
+
+    Attributes
+    ----------
+    derived
+        Folder for artefacts.
+    at
+        Turns a real receipt time into the service's clock.
+    """
+
+    id: str
+    patient_id: str
+    patient_name: str
+    study_instance_uid: str
+    opened_at: datetime
+    derived: Path
+    at: Callable[[datetime], datetime]
+    state: str = "open"
+    last_object_at: datetime | None = None
+    series: dict[str, SeriesRecord] = field(default_factory=dict)
+    phases: list[messages.Phase] = field(default_factory=list)
+    measurements: list[messages.Measurement] = field(default_factory=list)
+    structure_set: StructureSet | None = None
+    structures: tuple[Structure, ...] | None = None
+    structure_problem: Reason | None = None
+    baseline_uid: str | None = None
+    reference: Reference | None = None
+    ice_seen: bool = False
+    adopted: dict[str, tuple[messages.Measurement, int]] = field(default_factory=dict)
+
+    def record_of(self, stored: ObjectStored) -> SeriesRecord:
+        """The record of an object's series, made on its first object."""
+        header = stored.header
+        uid = header.series_instance_uid
+        if uid not in self.series:
+            self.series[uid] = SeriesRecord(uid, header.series_description, header.modality)
+        return self.series[uid]
+
+    def take_structures(self, structure_set: StructureSet) -> None:
+        """A newer structure set replaces the older; what was measured is measured again."""
+        self.structure_set = structure_set
+        self.structures = None
+        self.structure_problem = None
+        self.reference = None
+        self.baseline_uid = None
+        self.ice_seen = False
+        for record in self.series.values():
+            record.decided = -1
+
+    @property
+    def phase(self) -> messages.Phase:
+        """The pressed phase; idle since opening when none was pressed."""
+        if self.phases:
+            return self.phases[-1]
+        return messages.Phase(
+            procedure_id=self.id, phase=PhaseName.IDLE, since=self.opened_at, cycle=0
+        )
+
+    def press(self, name: PhaseName, now: datetime) -> messages.Phase:
+        """The radiographer pressed a phase; the same again changes nothing."""
+        current = self.phase
+        if self.phases and current.phase is name:
+            return current
+        cycle = current.cycle + (1 if name is PhaseName.FREEZE else 0)
+        pressed = messages.Phase(procedure_id=self.id, phase=name, since=now, cycle=cycle)
+        self.phases.append(pressed)
+        return pressed
+
+    def phase_at(self, moment: datetime) -> messages.Phase | None:
+        """The phase that held at a moment; None before any was pressed."""
+        held = [phase for phase in self.phases if phase.since <= moment]
+        return held[-1] if held else None
+
+    @property
+    def planning(self) -> SeriesRecord | None:
+        """The series that the contours refer to, once it is a volume."""
+        if self.structure_set is None:
+            return None
+        record = self.series.get(self.structure_set.planning_series_uid)
+        if record is None or record.ready is None or record.ready.stack is None:
+            return None
+        return record
+
+    def message(self) -> messages.Procedure:
+        """As it goes over the wire."""
+        structures = [
+            messages.PlannedStructure(name=s.name, kind=s.kind, volume_ml=s.volume_ml)
+            for s in self.structures or ()
+        ]
+        return messages.Procedure.model_validate(
+            {
+                "id": self.id,
+                "patient_id": self.patient_id,
+                "patient_name": self.patient_name,
+                "study_instance_uid": self.study_instance_uid,
+                "opened_at": self.opened_at,
+                "state": self.state,
+                "phase": self.phase,
+                "structures": structures,
+                "series": [record.message() for record in self.series.values()],
+            }
+        )
+
+    # What is to be done next
+
+    def next_step(self) -> Job | Verdict | None:
+        """A job, a verdict, or None where nothing can be done now."""
+        record = self._next_ignored()
+        if record is not None:
+            return self._verdict(record, Role.IGNORED, self._why_ignored(record))
+        if self.structure_set is None or self.structure_problem is not None:
+            return None
+        if self.structures is None:
+            arguments = (self.structure_set.structures,)
+            return Job("structures", "", 0, analysis.build_structures, arguments)
+        planning = self.planning
+        if planning is None:
+            return None
+        if self._open(planning):
+            return self._verdict(planning, Role.PLANNING, _PLANNING)
+        for record in self._pending():
+            return self._step(planning, record)
+        return None
+
+    def _step(self, planning: SeriesRecord, record: SeriesRecord) -> Job | Verdict:
+        ready = record.ready
+        assert ready is not None
+        if ready.stack is None:
+            assert ready.reason is not None
+            reason = Reason(code=ready.reason.code, text=ready.reason.text)
+            role = Role.IGNORED if reason.code == "too_few_slices" else Role.MONITORING
+            return self._verdict(record, role, reason)
+        adopted = self._adopt(record)
+        if adopted is not None:
+            return adopted
+        if self.baseline_uid is None:
+            return self._reference_job(planning, record)
+        if self.reference is None:
+            return self._reference_job(planning, self.series[self.baseline_uid])
+        measurement_id = uuid4().hex
+        arguments = (record.paths, self.reference, self.artefact(measurement_id))
+        return Job(
+            "measure", record.uid, ready.revision, analysis.measure, arguments, measurement_id
+        )
+
+    def _reference_job(self, planning: SeriesRecord, baseline: SeriesRecord) -> Job:
+        assert baseline.ready is not None
+        arguments = (planning.paths, baseline.paths, self.structures)
+        return Job(
+            "reference",
+            baseline.uid,
+            baseline.ready.revision,
+            analysis.prepare_reference,
+            arguments,
+        )
+
+    def _next_ignored(self) -> SeriesRecord | None:
+        for record in self.series.values():
+            if self._open(record) and self._why_ignored(record) is not None:
+                return record
+        return None
+
+    def _why_ignored(self, record: SeriesRecord) -> Reason | None:
+        """Why a CT series is never measured, whatever comes; None for a volume, and for no CT."""
+        if record.ready is not None or record.other is None:
+            return None
+        text = _IGNORED.get(record.other.kind)
+        return Reason(code=record.other.kind, text=text) if text is not None else None
+
+    def _open(self, record: SeriesRecord) -> bool:
+        return record.headers != [] and record.decided < record.revision
+
+    def _pending(self) -> list[SeriesRecord]:
+        volumes = (record for record in self.series.values() if record.ready is not None)
+        found = [record for record in volumes if self._open(record)]
+        return sorted(found, key=lambda record: record.order)
+
+    # What the answers mean
+
+    def conclude(self, job: Job, answer: Any) -> Verdict | None:
+        """Take a job's answer in; the verdict it leads to, if any."""
+        if job.kind == "structures":
+            self._conclude_structures(answer)
+            return None
+        record = self.series.get(job.series_uid)
+        if record is None or record.ready is None:
+            return None
+        if job.kind == "reference":
+            return self._conclude_reference(record, answer)
+        return self._conclude_measure(record, job, answer)
+
+    def _conclude_structures(self, answer: tuple[Structure, ...] | Refused) -> None:
+        if isinstance(answer, Refused):
+            self.structure_problem = Reason(code=answer.code, text=answer.text)
+        elif sum(s.kind == "tumour" for s in answer) != 1:
+            text = "The structure set must hold exactly one structure named as the tumour."
+            self.structure_problem = Reason(code="no_tumour", text=text)
+        else:
+            self.structures = answer
+
+    def _conclude_reference(
+        self, record: SeriesRecord, answer: Reference | Refused
+    ) -> Verdict | None:
+        if isinstance(answer, Refused):
+            if record.uid == self.baseline_uid:  # it served before a restart, and no longer does
+                self.baseline_uid = None
+            reason = Reason(code=answer.code, text=answer.text)
+            return self._verdict(record, Role.MONITORING, reason)
+        self.reference = answer
+        if record.uid == self.baseline_uid:
+            return None
+        self.baseline_uid = record.uid
+        return self._verdict(record, Role.BASELINE, _BASELINE)
+
+    def _conclude_measure(
+        self, record: SeriesRecord, job: Job, answer: Found | Refused
+    ) -> Verdict | None:
+        if isinstance(answer, Refused):
+            if answer.code in {"no_ice", "no_probes"} and not self._frozen_yet(record):
+                return self._replace_baseline()
+            reason = Reason(code=answer.code, text=answer.text)
+            return self._verdict(record, Role.MONITORING, reason)
+        self.ice_seen = True
+        assert record.ready is not None
+        reasons = []
+        assessment = Assessment.FINAL
+        if record.ready.completeness == "provisional" or job.revision != record.ready.revision:
+            assessment = Assessment.PROVISIONAL
+            why = record.ready.reason
+            reasons = [
+                Reason(code=why.code, text=why.text)
+                if why is not None
+                else Reason(code="incomplete", text="More slices may follow.")
+            ]
+        measurement = self._measured(record, job, answer, assessment, reasons)
+        return self._decide(record, Role.MONITORING, measurement, job.revision)
+
+    def _frozen_yet(self, record: SeriesRecord) -> bool:
+        phase = self.phase_at(record.order)
+        return self.ice_seen or (phase is not None and phase.cycle > 0)
+
+    def _replace_baseline(self) -> Verdict | None:
+        """The last scan before the first one with ice is the baseline: a later one takes over."""
+        earlier = self.series[self.baseline_uid or ""]
+        self.baseline_uid = None
+        self.reference = None
+        return self._verdict(earlier, Role.IGNORED, _EARLIER_BASELINE)
+
+    def _adopt(self, record: SeriesRecord) -> Verdict | None:
+        """A verdict from the journal, where the series has not grown since."""
+        measurement, slices = self.adopted.pop(record.uid, (None, 0))
+        if measurement is None or slices != record.received:
+            return None
+        if measurement.assessment is Assessment.PROVISIONAL or measurement.role is Role.PLANNING:
+            return None
+        if measurement.role is Role.BASELINE:
+            self.baseline_uid = record.uid
+        if measurement.assessment is Assessment.FINAL:
+            self.ice_seen = True
+        assert record.ready is not None
+        revision = record.ready.revision
+        return self._decide(record, measurement.role, measurement, revision, adopted=True)
+
+    # Measurements
+
+    def artefact(self, measurement_id: str) -> Path:
+        """Where a measurement's geometry is kept."""
+        return self.derived / f"{measurement_id}.npz"
+
+    def _verdict(self, record: SeriesRecord, role: Role, reason: Reason | None) -> Verdict:
+        assert reason is not None
+        revision = record.revision
+        known, slices = self.adopted.pop(record.uid, (None, 0))
+        if known is not None and slices == record.received and known.role is role:
+            return self._decide(record, role, known, revision, adopted=True)
+        measurement = self._unmeasured(record, role, reason)
+        return self._decide(record, role, measurement, revision)
+
+    def _decide(
+        self,
+        record: SeriesRecord,
+        role: Role,
+        measurement: messages.Measurement,
+        revision: int,
+        *,
+        adopted: bool = False,
+    ) -> Verdict:
+        record.decided = revision
+        record.role = role
+        record.reason = measurement.reasons[0] if measurement.reasons else None
+        others = (m for m in self.measurements if m.series_instance_uid != record.uid)
+        self.measurements = sorted([*others, measurement], key=lambda m: m.acquired_at)
+        return Verdict(record, role, measurement, adopted)
+
+    def _common(self, record: SeriesRecord) -> dict[str, Any]:
+        first = record.headers[0]
+        moment = record.order
+        phase = self.phase_at(moment)
+        freezing = phase is not None and phase.phase is PhaseName.FREEZE
+        elapsed = (moment - phase.since).total_seconds() if phase and freezing else None
+        return {
+            "procedure_id": self.id,
+            "series_instance_uid": record.uid,
+            "frame_of_reference_uid": first.frame_of_reference_uid,
+            "acquired_at": moment,
+            "last_slice_received_at": self.at(record.last_received_at),
+            "phase": phase.phase if phase is not None else None,
+            "elapsed_freeze_s": elapsed,
+            "version": VERSION,
+        }
+
+    def _unmeasured(self, record: SeriesRecord, role: Role, reason: Reason) -> messages.Measurement:
+        return messages.Measurement(
+            **self._common(record),
+            id=uuid4().hex,
+            published_at=self.at(_now()),
+            role=role,
+            assessment=Assessment.NOT_ASSESSABLE,
+            reasons=[reason],
+            registration=None,
+            ice=None,
+            tumour=None,
+            structures=[],
+        )
+
+    def _measured(
+        self,
+        record: SeriesRecord,
+        job: Job,
+        found: Found,
+        assessment: Assessment,
+        reasons: list[Reason],
+    ) -> messages.Measurement:
+        common = self._common(record)
+        return messages.Measurement(
+            **common,
+            id=job.measurement_id,
+            published_at=self.at(_now()),
+            role=Role.MONITORING,
+            assessment=assessment,
+            reasons=reasons,
+            registration=messages.Registration(
+                residual_mm=found.residual_mm, shift_mm=found.shift_mm
+            ),
+            ice=messages.Ice(
+                volume_ml=found.volume_ml,
+                visible_surface_fraction=found.visible_surface_fraction,
+                longest_axis_mm=found.longest_axis_mm,
+            ),
+            tumour=messages.Tumour(
+                margin_mm=_interval(found.margin_mm),
+                worst_point_lps_mm=found.worst_point_lps_mm,
+                covered_fraction={str(k): v for k, v in found.covered_fraction.items()},
+            ),
+            structures=[
+                messages.StructureDistance(
+                    name=distance.name,
+                    distance_mm=_interval(distance.distance_mm),
+                    nearest_point_lps_mm=distance.nearest_point_lps_mm,
+                    rate_mm_per_min=self._rate(
+                        distance.name, distance.distance_mm.value, common["acquired_at"]
+                    ),
+                    contact_in_s=None,
+                )
+                for distance in found.distances
+            ],
+        )
+
+    def _rate(self, name: str, value: float, moment: datetime) -> float | None:
+        """mm/min since the measurement before, within one phase."""
+        before = [m for m in self.measurements if m.tumour is not None and m.acquired_at < moment]
+        if not before:
+            return None
+        last = before[-1]
+        span_s = (moment - last.acquired_at).total_seconds()
+        if not 0 < span_s <= RATE_SPAN_S or self.phase_at(last.acquired_at) != self.phase_at(
+            moment
+        ):
+            return None
+        values = {s.name: s.distance_mm.value for s in last.structures}
+        return (value - values[name]) / span_s * 60 if name in values else None
+
+
+_PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
+_BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")
+_EARLIER_BASELINE = Reason(
+    code="earlier_baseline", text="Before ice; a later scan without ice is the baseline now."
+)
+_IGNORED = {
+    "localizer": "A localizer; not measured.",
+    "no_plane": "Without position in the patient; stored, not measured.",
+    "lossy": "Compressed with loss; stored, not measured.",
+    "multi_frame": "A multi-frame image; stored, not measured.",
+    "conflict": "Sent before with another content; kept aside, not measured.",
+}
+
+
+def _interval(estimate: Any) -> messages.Interval:
+    return messages.Interval(value=estimate.value, low=estimate.low, high=estimate.high)
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+def latest(measurements: Iterable[messages.Measurement]) -> messages.Measurement | None:
+    """The newest monitoring measurement by acquisition."""
+    monitoring = [m for m in measurements if m.role is Role.MONITORING]
+    return max(monitoring, key=lambda m: m.acquired_at) if monitoring else None

@@ -1,0 +1,101 @@
+"""Tumour, hilum and other structures from a received RT Structure Set."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from segmentation.structures import Kind
+
+
+class StructureSetError(ValueError):
+    """The object can't be used; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contoured:
+    """One ROI: its name, what it is to us, its closed planar contours ((N, 3) LPS mm each)."""
+
+    name: str
+    kind: Kind
+    contours: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StructureSet:
+    """An RT Structure Set, as far as it matters here.
+
+    Attributes
+    ----------
+    planning_series_uid
+        SeriesInstanceUID that the contours refer to.
+    structures
+        At least one.
+    """
+
+    planning_series_uid: str
+    frame_of_reference_uid: str
+    structures: tuple[Contoured, ...]
+
+
+def read_structure_set(path: Path, *, tumour_pattern: str, hilum_pattern: str) -> StructureSet:
+    """Read an RTSTRUCT file.
+
+    Raises
+    ------
+    StructureSetError
+        It is none, refers to no series, holds no closed contour, or its numbers are none.
+    """
+    try:
+        dataset = pydicom.dcmread(path)
+        names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
+        frame, series = _referenced(dataset)
+        found = []
+        for item in dataset.get("ROIContourSequence", []):
+            name = names.get(int(item.ReferencedROINumber))
+            contours = _closed(item)
+            if name and contours:
+                kind = _kind(name, tumour_pattern, hilum_pattern)
+                found.append(Contoured(name, kind, contours))
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        raise StructureSetError(
+            f"The structure set can't be read: {str(error) or type(error).__name__}."
+        ) from error
+    if not found:
+        raise StructureSetError("The structure set holds no closed contours.")
+    return StructureSet(series, frame, tuple(found))
+
+
+def _referenced(dataset: pydicom.Dataset) -> tuple[str, str]:
+    """(FrameOfReferenceUID, SeriesInstanceUID) that the contours were drawn on."""
+    frames = dataset.get("ReferencedFrameOfReferenceSequence") or []
+    for frame in frames:
+        for study in frame.get("RTReferencedStudySequence") or []:
+            for series in study.get("RTReferencedSeriesSequence") or []:
+                return str(frame.FrameOfReferenceUID), str(series.SeriesInstanceUID)
+    raise ValueError("it refers to no image series")
+
+
+def _closed(item: pydicom.Dataset) -> tuple[NDArray[np.float64], ...]:
+    contours = []
+    for contour in item.get("ContourSequence") or []:
+        if str(contour.ContourGeometricType) not in {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}:
+            continue
+        points = np.array([float(v) for v in contour.ContourData], dtype=np.float64)
+        if len(points) % 3 or not np.isfinite(points).all():
+            raise ValueError("a contour's coordinates are not triples of numbers")
+        if len(points) >= 9:
+            contours.append(points.reshape(-1, 3))
+    return tuple(contours)
+
+
+def _kind(name: str, tumour_pattern: str, hilum_pattern: str) -> Kind:
+    kinds: Sequence[tuple[str, Kind]] = ((tumour_pattern, "tumour"), (hilum_pattern, "hilum"))
+    for pattern, kind in kinds:
+        if re.search(pattern, name):
+            return kind
+    return "other"

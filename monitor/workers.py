@@ -1,0 +1,68 @@
+"""The analysis processes: an executor that is replaced when it breaks or hangs."""
+
+import logging
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from monitor import analysis
+
+logger = logging.getLogger(__name__)
+
+
+def process_pool(workers: int) -> Executor:
+    """The local executor: fresh processes, so that none inherits the listener's threads."""
+    return ProcessPoolExecutor(
+        max_workers=workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=analysis.warm_up,
+    )
+
+
+class Workers:
+    """Hands jobs to an executor; not shared between threads.
+
+    Parameters
+    ----------
+    make
+        Makes the executor, at start and after each loss: a process pool, or a cluster's executor.
+    """
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._executor = make()
+        self.restarts = 0
+
+    def warm(self) -> None:
+        """Start the processes now, so that the first scan does not wait for imports."""
+        self._executor.submit(analysis.ready)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Hand over a job."""
+        try:
+            return self._executor.submit(function, *arguments)
+        except BrokenProcessPool:
+            self.replace()
+            return self._executor.submit(function, *arguments)
+
+    def replace(self) -> None:
+        """End what runs, whatever it does, and start anew; what waits is cancelled."""
+        self.restarts += 1
+        logger.warning("Analysis processes are replaced (%d since start)", self.restarts)
+        self._end()
+        self._executor = self._make()
+
+    def close(self) -> None:
+        """End all processes."""
+        self._end()
+
+    def _end(self) -> None:
+        # Asked of the executor first: its processes are children of ours, as none else is.
+        children = multiprocessing.active_children()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.join(timeout=5)
