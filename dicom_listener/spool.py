@@ -258,12 +258,16 @@ class Spool:
 
         A file that can't be read any more is logged and left where it is.
         """
-        paths = sorted(self._objects.glob("*/*/*.dcm"), key=lambda path: path.stat().st_mtime_ns)
-        for path in paths:
+        found: list[tuple[Receipt, Path]] = []
+        for path in self._objects.glob("*/*/*.dcm"):
+            try:
+                found.append((_read_receipt(path), path))
+            except (DatasetError, OSError):
+                LOGGER.exception("%s in the spool can't be read", path)
+        for receipt, path in sorted(found, key=lambda pair: pair[0].received_at):
             try:
                 header = read_header(path)
-                receipt = _read_receipt(path)
-            except (HeaderError, DatasetError, OSError):
+            except (HeaderError, OSError):
                 LOGGER.exception("%s in the spool can't be read", path)
                 continue
             outcome: Outcome = "conflicting" if "+" in path.stem else "new"
