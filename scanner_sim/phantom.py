@@ -1,0 +1,217 @@
+"""The analytic patient, and what any anatomy must offer to the simulator."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner_sim.body import BLOOD_HU, FAT_HU, Body, Build
+from scanner_sim.grid import F32, F64, Box, Grid
+from scanner_sim.kidney import Kidney
+from scanner_sim.render import paint
+from scanner_sim.shapes import Shape, lumpy
+from scanner_sim.texture import Texture
+
+URINE_HU = 8.0
+CORTEX_HU = 35.0
+TUMOUR_HU = 41.0
+
+KIDNEY_PERFUSION_PER_S = 0.015
+TUMOUR_PERFUSION_PER_S = 0.01
+FAT_PERFUSION_PER_S = 0.0005
+MUSCLE_PERFUSION_PER_S = 0.001
+
+
+class Anatomy(Protocol):
+    """A patient in the reference position, that of the planning scan; LPS mm throughout."""
+
+    @property
+    def tumour(self) -> Shape:
+        """The tumour; truth is measured on its surface."""
+
+    @property
+    def hilum(self) -> Shape:
+        """The structure at risk, the same."""
+
+    @property
+    def kidney_centre(self) -> F64:
+        """(3,): what breathing turns the kidney about."""
+
+    @property
+    def moving(self) -> Shape:
+        """All that moves as one with the kidney."""
+
+    @property
+    def outwards(self) -> F64:
+        """(3,): from the tumour to where probes come in."""
+
+    @property
+    def reach(self) -> Box:
+        """Where there is anything to see; a scan's field of view is centred on it."""
+
+    def static_distance(self, x: F32, y: F32, z: F32) -> F32:
+        """Distance in mm to what stays in place, negative inside it."""
+
+    def hu(self, grid: Grid) -> F32:
+        """CT numbers on a grid, without gas that differs from scan to scan, without noise."""
+
+    def add_gas(self, hu: F32, grid: Grid, rng: np.random.Generator) -> None:
+        """That gas, drawn anew, in place."""
+
+    def perfusion(self, grid: Grid) -> F32:
+        """Blood supply, 1/s."""
+
+    def vessel(self, grid: Grid) -> NDArray[np.bool_]:
+        """Where blood keeps its temperature."""
+
+
+def water_share(hu: F32) -> F32:
+    """Share of water-rich tissue from CT numbers: fat keeps an eighth, gas and bone none."""
+    soft = np.clip((hu + 85) / 75, 0, 1)
+    share = np.float32(0.12) + np.float32(0.88) * soft
+    share *= np.clip((hu + 300) / 120, 0, 1)
+    share *= np.clip((420 - hu) / 250, 0.25, 1)
+    return share.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TumourSite:
+    """Where the tumour sits in the kidney's own frame (see ``kidney``) and how large it is, mm."""
+
+    u_mm: float
+    v_mm: float
+    w_mm: float
+    diameter_mm: float
+
+
+class Phantom:
+    """A body with two kidneys, one of them with a tumour; implements ``Anatomy``."""
+
+    def __init__(
+        self, build: Build, site: TumourSite, *, side: int, prone: bool, rng: np.random.Generator
+    ) -> None:
+        at_x = 77.0 + 0.1 * (build.half_width_mm - 168)
+        self.kidney = Kidney(np.array([side * at_x, 38.0, 0.0]), side)
+        self.other = Kidney(np.array([-side * at_x, 36.0, 10.0]), -side)
+        centre = self.kidney.place(site.u_mm, site.v_mm, site.w_mm)
+        self._tumour = lumpy(centre, site.diameter_mm, rng)
+        self._textures = [Texture(rng, (220.0, 160.0, 170.0)), Texture(rng, (220.0, 160.0, 170.0))]
+        self._body = Body(build, prone=prone, rng=rng, keep_free=_Both(self.kidney, self.other))
+        self._prone = prone
+
+    @property
+    def tumour(self) -> Shape:
+        """See Anatomy."""
+        return self._tumour
+
+    @property
+    def hilum(self) -> Shape:
+        """See Anatomy."""
+        return self.kidney.hilum
+
+    @property
+    def kidney_centre(self) -> F64:
+        """See Anatomy."""
+        return self.kidney.centre
+
+    @cached_property
+    def moving(self) -> Shape:
+        """Kidney and tumour."""
+        return _Pair(self.kidney.outline, self._tumour)
+
+    @property
+    def outwards(self) -> F64:
+        """From the back when prone, else from the flank, past the colon."""
+        side = float(self.kidney.side)
+        toward = np.array([0.35 * side, 1.0, -0.1]) if self._prone else np.array([side, 0.5, -0.1])
+        return np.asarray(toward / np.linalg.norm(toward))
+
+    @property
+    def reach(self) -> Box:
+        """The trunk with the table."""
+        build = self._body.build
+        return Box(
+            np.array([-build.half_width_mm, -build.half_depth_mm, -150.0]),
+            np.array([build.half_width_mm, build.half_depth_mm, 150.0]),
+        )
+
+    def static_distance(self, x: F32, y: F32, z: F32) -> F32:
+        """See Anatomy."""
+        return self._body.static_distance(x, y, z)
+
+    def hu(self, grid: Grid) -> F32:
+        """See Anatomy."""
+        hu = np.empty(grid.shape, dtype=np.float32)
+        for slab, part in grid.slabs(24):
+            self._paint(hu[slab], part)
+        return hu
+
+    def _paint(self, hu: F32, grid: Grid) -> None:
+        """All tissues in order, the later over the earlier."""
+        cloud, fine = (texture.on(grid) for texture in self._textures)
+        self._body.paint(hu, grid, cloud)
+        for kidney in (self.other, self.kidney):
+            fat = (7.0, cloud), (5.0, fine)
+            paint(hu, grid, kidney.outline, FAT_HU, *fat, grow_mm=11.0, edge_mm=2.5)
+            paint(hu, grid, kidney.outline, -45.0, grow_mm=12.0, outline_mm=0.8)
+        self._body.paint_walls(hu, grid, cloud)
+        for kidney in (self.other, self.kidney):
+            paint(hu, grid, kidney.outline, CORTEX_HU, (2.0, cloud), (4.0, fine))
+            if kidney is self.kidney:
+                paint(hu, grid, self._tumour, TUMOUR_HU, (3.0, cloud), (5.0, fine))
+            paint(hu, grid, kidney.sinus, FAT_HU + 10, (9.0, cloud), edge_mm=1.5)
+            paint(hu, grid, kidney.collecting, URINE_HU, (2.0, cloud))
+            for vessel in (kidney.vein, kidney.artery):
+                paint(hu, grid, vessel, BLOOD_HU, (3.0, cloud))
+
+    def add_gas(self, hu: F32, grid: Grid, rng: np.random.Generator) -> None:
+        """See Anatomy."""
+        self._body.paint_gas(hu, grid, rng)
+
+    def perfusion(self, grid: Grid) -> F32:
+        """See Anatomy."""
+        x, y, z = grid.open
+        supply = np.full(grid.shape, FAT_PERFUSION_PER_S, dtype=np.float32)
+        supply[self._body.static_distance(x, y, z) < 0] = MUSCLE_PERFUSION_PER_S
+        inside = self.kidney.outline.distance(x, y, z) < 0
+        supply[inside] = KIDNEY_PERFUSION_PER_S
+        patchy = TUMOUR_PERFUSION_PER_S * (1 + 0.4 * np.clip(self._textures[1].on(grid), -2, 2))
+        tumour = self._tumour.distance(x, y, z) < 0
+        supply[tumour] = patchy[tumour]
+        supply[self.kidney.sinus.distance(x, y, z) < 0] = FAT_PERFUSION_PER_S
+        supply[self.kidney.collecting.distance(x, y, z) < 0] = 0
+        return supply
+
+    def vessel(self, grid: Grid) -> NDArray[np.bool_]:
+        """See Anatomy."""
+        x, y, z = grid.open
+        blood = np.minimum(
+            self.kidney.artery.distance(x, y, z), self.kidney.vein.distance(x, y, z)
+        )
+        return blood < 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Two shapes as one."""
+
+    first: Shape
+    second: Shape
+
+    @property
+    def box(self) -> Box:
+        """Of both."""
+        return self.first.box.join(self.second.box)
+
+    def distance(self, x: F32, y: F32, z: F32) -> F32:
+        """The nearer."""
+        return np.minimum(self.first.distance(x, y, z), self.second.distance(x, y, z))
+
+
+class _Both(_Pair):
+    """The outlines of two kidneys."""
+
+    def __init__(self, first: Kidney, second: Kidney) -> None:
+        super().__init__(first.outline, second.outline)

@@ -1,0 +1,85 @@
+"""Playing a procedure at its own pace, or faster."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from scanner_sim.procedure import Event
+
+AHEAD = 2
+"""Events computed ahead of the one that is due."""
+
+_POLL_S = 0.1
+
+
+def play(
+    events: Iterator[Event],
+    speed: float,
+    on_event: Callable[[Event], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Call ``on_event`` for each event at ``at_s / speed`` seconds from now, in this thread.
+
+    Events are computed ahead in a thread of their own. One that comes late is delivered at once,
+    and so is every later one that is due: the procedure's clock does not wait.
+
+    Parameters
+    ----------
+    speed
+        1 is real time; ``math.inf`` delivers as fast as events are computed.
+    stop
+        Set it from anywhere to end; ``play`` then returns before the next event.
+
+    Raises
+    ------
+    ValueError
+        A speed that is not positive.
+    Exception
+        Whatever computing an event or ``on_event`` raised.
+    """
+    if not speed > 0:
+        raise ValueError(f"speed must be positive: {speed}")
+    ended = stop if stop is not None else threading.Event()
+    closing = threading.Event()
+    ready: queue.Queue[Event | BaseException | None] = queue.Queue(AHEAD)
+
+    def offer(item: Event | BaseException | None) -> bool:
+        while not (ended.is_set() or closing.is_set()):
+            try:
+                ready.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def produce() -> None:
+        try:
+            for event in events:
+                if not offer(event):
+                    return
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, raised there
+            offer(error)
+            return
+        offer(None)
+
+    producer = threading.Thread(target=produce, name="simulated-procedure", daemon=True)
+    begin = time.monotonic()
+    producer.start()
+    try:
+        while not ended.is_set():
+            try:
+                item = ready.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            wait_s = begin + item.at_s / speed - time.monotonic()
+            if wait_s > 0 and ended.wait(wait_s):
+                return
+            on_event(item)
+    finally:
+        closing.set()
+        producer.join()

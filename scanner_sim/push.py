@@ -1,0 +1,192 @@
+"""Sending as a scanner does: C-STORE, over one association a scan or one an image."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event as NetworkEvent
+
+from scanner_sim.procedure import Event, ScanEvent, StructuresEvent
+
+logger = logging.getLogger(__name__)
+
+CALLING_AE_TITLE = "SIMCT"
+MAX_PDU = 131072
+"""Larger ones are slower with pynetdicom."""
+
+_SUCCESS = 0x0000
+_WARNINGS = range(0xB000, 0xC000)
+_TIMEOUT_S = 30.0
+
+
+class PushError(Exception):
+    """The peer could not be reached, or did not take an object."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where to send: ``AE@host:port``."""
+
+    ae_title: str
+    host: str
+    port: int
+
+    @staticmethod
+    def parse(text: str) -> "Destination":
+        """From ``AE@host:port``.
+
+        Raises
+        ------
+        ValueError
+            Any other form.
+        """
+        ae_title, at, address = text.partition("@")
+        host, colon, port = address.rpartition(":")
+        if not (at and colon and ae_title and host and port.isdigit()):
+            raise ValueError(f"a destination is written AE@host:port, not {text!r}")
+        if len(ae_title) > 16 or not 0 < int(port) < 65536:
+            raise ValueError(f"an AE title has at most 16 characters, a port 16 bits: {text!r}")
+        return Destination(ae_title, host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Pusher:
+    """Sends objects to one destination.
+
+    Attributes
+    ----------
+    association_per_image
+        Some scanners open one for every image.
+    slice_delay_s
+        Pause before each object, as while a scanner reconstructs.
+    stop
+        Set to break off between two objects.
+    """
+
+    destination: Destination
+    calling_ae_title: str = CALLING_AE_TITLE
+    association_per_image: bool = False
+    slice_delay_s: float = 0.0
+    stop: threading.Event | None = None
+
+    def event(self, event: Event) -> int:
+        """Send what an event holds; the number of objects sent."""
+        if isinstance(event, ScanEvent):
+            return self.send(event.datasets)
+        if isinstance(event, StructuresEvent):
+            return self.send([event.dataset])
+        return 0
+
+    def send(
+        self, datasets: Sequence[Dataset], on_sent: Callable[[Dataset], None] | None = None
+    ) -> int:
+        """Send objects in order; how many were taken (fewer only when stopped).
+
+        Raises
+        ------
+        PushError
+            No association, a refused object, or a connection that broke.
+        """
+        groups: Iterable[Sequence[Dataset]]
+        groups = [[d] for d in datasets] if self.association_per_image else [datasets]
+        sent = 0
+        for group in groups:
+            if not group or (self.stop is not None and self.stop.is_set()):
+                break
+            sent += self._send_group(group, on_sent)
+        return sent
+
+    def echo(self) -> None:
+        """C-ECHO; PushError when nobody answers."""
+        ae = _entity(self.calling_ae_title)
+        ae.add_requested_context("1.2.840.10008.1.1")
+        association = self._associate(ae)
+        try:
+            status = association.send_c_echo()
+            if getattr(status, "Status", None) != _SUCCESS:
+                raise PushError(f"{self.destination} did not answer C-ECHO")
+        finally:
+            association.release()
+
+    def _send_group(
+        self, datasets: Sequence[Dataset], on_sent: Callable[[Dataset], None] | None
+    ) -> int:
+        """One association."""
+        ae = _entity(self.calling_ae_title)
+        for uid in sorted({str(dataset.SOPClassUID) for dataset in datasets}):
+            ae.add_requested_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        association = self._associate(ae)
+        sent = 0
+        try:
+            for dataset in datasets:
+                if self._paused():
+                    break
+                self._store(association, dataset)
+                sent += 1
+                if on_sent is not None:
+                    on_sent(dataset)
+        finally:
+            if association.is_established:
+                association.release()
+        logger.info("sent %d objects to %s", sent, self.destination)
+        return sent
+
+    def _paused(self) -> bool:
+        """Wait for the next slice; whether to stop instead."""
+        if self.stop is not None:
+            return self.stop.wait(self.slice_delay_s)
+        if self.slice_delay_s > 0:
+            threading.Event().wait(self.slice_delay_s)
+        return False
+
+    def _associate(self, ae: AE) -> Association:
+        target = self.destination
+        association = ae.associate(
+            target.host,
+            target.port,
+            ae_title=target.ae_title,
+            max_pdu=MAX_PDU,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay)],
+        )
+        if not association.is_established:
+            reason = "refused the association" if association.is_rejected else "cannot be reached"
+            raise PushError(f"{target} {reason}")
+        return association
+
+    def _store(self, association: Association, dataset: Dataset) -> None:
+        """One C-STORE, its status checked."""
+        uid = dataset.SOPInstanceUID
+        try:
+            answer = association.send_c_store(dataset)
+        except (ValueError, RuntimeError) as error:
+            raise PushError(f"{self.destination}: {uid} could not be sent: {error}") from error
+        status = getattr(answer, "Status", None)
+        if status is None:
+            raise PushError(f"{self.destination}: no answer for {uid}, the connection broke")
+        if status in _WARNINGS:
+            logger.warning("%s took %s with status 0x%04X", self.destination, uid, status)
+        elif status != _SUCCESS:
+            comment = getattr(answer, "ErrorComment", "")
+            raise PushError(f"{self.destination} refused {uid}: status 0x{status:04X} {comment}")
+
+
+def _entity(title: str) -> AE:
+    ae = AE(ae_title=title)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = _TIMEOUT_S
+    return ae
+
+
+def _no_delay(event: NetworkEvent) -> None:
+    """Without it Nagle's algorithm waits for delayed acknowledgements, 40 ms an object."""
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
