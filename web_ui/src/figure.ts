@@ -20,7 +20,7 @@ export type Face =
       readonly scanNumber: number;
       readonly old: boolean;
       readonly provisional: boolean;
-      /** Undefined where the value is old or provisional: then nothing says "all right". */
+      /** Undefined where the value is old, or provisional and harmless: nothing says "all right". */
       readonly level: Level | undefined;
       readonly state: string;
       readonly sentence: string;
@@ -164,7 +164,7 @@ export function faceOf(
   const provisional = measurement.assessment === "provisional";
   const limitMm = subject === "tumour" ? limits.margin_target_mm : limits.hilum_near_mm;
   const at = level(interval, limitMm);
-  const doubtful = old || provisional;
+  const silent = old || (provisional && (at === "clear" || at === "unsure"));
   return {
     kind: "value",
     mm: mmText(interval.value),
@@ -173,8 +173,8 @@ export function faceOf(
     scanNumber,
     old,
     provisional,
-    level: doubtful && (at === "clear" || at === "unsure") ? undefined : at,
-    state: old ? "OLD" : doubtful && at === "clear" ? "" : stateText(subject, at, limits),
+    level: silent ? undefined : at,
+    state: silent ? "" : stateText(subject, at, limits),
     sentence: sentence(subject, measurement, procedure, interval.value),
     reason: reasonsText(measurement) || (unknownAge ? "the scanner's clock runs ahead" : undefined),
   };

@@ -110,24 +110,41 @@ export function trendOf(
   };
 }
 
-/** Moves labels apart, as little as needed, so that neighbours keep `gap` and stay inside. */
+/**
+ * Moves labels apart so that neighbours keep `gap` and stay between `top` and `bottom`: labels too
+ * close to each other form a group round the middle of their wishes.
+ */
 export function spread(
   wanted: readonly number[],
   gap: number,
   top: number,
   bottom: number,
 ): readonly number[] {
-  const order = wanted.map((_, index) => index).sort((a, b) => wanted[a]! - wanted[b]!);
-  const placed = [...wanted];
-  let above = Number.NEGATIVE_INFINITY;
-  for (const index of order) {
-    placed[index] = Math.max(placed[index]!, above + gap, top);
-    above = placed[index]!;
+  interface Group {
+    members: number[];
+    start: number;
   }
-  let below = Number.POSITIVE_INFINITY;
-  for (const index of order.reverse()) {
-    placed[index] = Math.min(placed[index]!, below - gap, bottom);
-    below = placed[index]!;
+  const groupOf = (members: number[]): Group => {
+    const extent = (members.length - 1) * gap;
+    const middle = members.reduce((sum, index) => sum + (wanted[index] ?? 0), 0) / members.length;
+    const start = Math.max(top, Math.min(middle - extent / 2, bottom - extent));
+    return { members, start };
+  };
+  const order = wanted.map((_, index) => index);
+  order.sort((a, b) => (wanted[a] ?? 0) - (wanted[b] ?? 0));
+  const groups: Group[] = [];
+  for (const index of order) {
+    let group = groupOf([index]);
+    for (let above = groups.at(-1); above; above = groups.at(-1)) {
+      if (above.start + above.members.length * gap <= group.start) break;
+      groups.pop();
+      group = groupOf([...above.members, ...group.members]);
+    }
+    groups.push(group);
+  }
+  const placed = [...wanted];
+  for (const { members, start } of groups) {
+    members.forEach((index, rank) => (placed[index] = start + rank * gap));
   }
   return placed;
 }

@@ -1,0 +1,109 @@
+/** Building blocks of the unit tests: small, valid messages. */
+
+import type { Alert, Limits, Measurement, Phase, Procedure } from "./wire";
+
+export const NOON_MS = Date.parse("2026-03-02T12:00:00+00:00");
+
+/** RFC 3339 text of a time some seconds from noon. */
+export function at(seconds: number): string {
+  return new Date(NOON_MS + seconds * 1000).toISOString();
+}
+
+export const LIMITS: Limits = {
+  margin_target_mm: 5,
+  hilum_near_mm: 5,
+  scan_overdue_s: 240,
+  value_old_s: 240,
+};
+
+export const IDLE: Phase = { procedure_id: "p", phase: "idle", since: at(-600), cycle: 0 };
+
+export const PROCEDURE: Procedure = {
+  id: "p",
+  patient_id: "1",
+  patient_name: "A^B",
+  study_instance_uid: "1.2",
+  opened_at: at(-1000),
+  state: "open",
+  phase: IDLE,
+  structures: [
+    { name: "GTV", kind: "tumour", volume_ml: 10 },
+    { name: "renal hilum", kind: "hilum", volume_ml: 5 },
+    { name: "bowel", kind: "other", volume_ml: 50 },
+  ],
+  series: [],
+};
+
+export function measurement(
+  series: string,
+  acquiredS: number,
+  marginMm: number,
+  hilumMm: number,
+): Measurement {
+  const around = (value: number) => ({ value, low: value - 0.9, high: value + 0.9 });
+  const distance = (name: string, value: number) => ({
+    name,
+    distance_mm: around(value),
+    nearest_point_lps_mm: [0, 0, 0] as const,
+    rate_mm_per_min: null,
+    contact_in_s: null,
+  });
+  return {
+    id: `m-${series}`,
+    procedure_id: "p",
+    series_instance_uid: series,
+    frame_of_reference_uid: null,
+    acquired_at: at(acquiredS),
+    last_slice_received_at: at(acquiredS + 10),
+    published_at: at(acquiredS + 11),
+    role: "monitoring",
+    phase: "freeze",
+    elapsed_freeze_s: null,
+    assessment: "final",
+    reasons: [],
+    registration: null,
+    ice: null,
+    tumour: {
+      margin_mm: around(marginMm),
+      worst_point_lps_mm: [0, 0, 0],
+      covered_fraction: { "0": 1 },
+    },
+    structures: [distance("bowel", 1), distance("renal hilum", hilumMm)],
+    version: "test",
+  };
+}
+
+export function notAssessable(series: string, acquiredS: number, text: string): Measurement {
+  return {
+    ...measurement(series, acquiredS, 0, 0),
+    assessment: "not_assessable",
+    reasons: [{ code: "x", text }],
+    tumour: null,
+    structures: [],
+  };
+}
+
+export function alert(
+  id: string,
+  priority: Alert["priority"],
+  state: Alert["state"],
+  raisedS: number,
+): Alert {
+  return {
+    id,
+    procedure_id: "p",
+    measurement_id: null,
+    condition: "hilum_near",
+    kind: "physiological",
+    priority,
+    state,
+    raised_at: at(raisedS),
+    text: "near",
+    value: null,
+    limit: null,
+    acknowledged_by: null,
+    acknowledged_at: null,
+    note: null,
+    cleared_at: null,
+  };
+}
