@@ -256,8 +256,8 @@ class Listener:
         association = _guarded(event)
         if self.counters.read().open_associations >= self.settings.maximum_associations:
             LOGGER.warning("Rejected an association: too many at once")
-            association.reject_for_now()
             self._on_rejected(event)
+            association.reject_for_now()
             return
         association.negotiate_contexts()
 
