@@ -152,7 +152,9 @@ class Body:
             axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
             gas = float(rng.uniform(0.3, 0.7)) if rng.random() < 0.25 else 0.0
             loops.append(Loop(Ellipsoid(centre, radii, axes), float(rng.uniform(12, 38)), gas))
-        return tuple(loop for loop in loops if _clear(loop.shape.centre, loop.shape.radii, keep_free))
+        return tuple(
+            loop for loop in loops if _clear(loop.shape.centre, loop.shape.radii, keep_free)
+        )
 
     def _draw_mesentery(self, rng: np.random.Generator, keep_free: Shape) -> tuple[Capsule, ...]:
         """Small vessels in the fat of the abdomen."""
@@ -197,7 +199,8 @@ def _inwards(build: Build, x: F32, y: F32, z: F32) -> F32:
 
 def _cover(distance: F32, width_mm: float = 1.0) -> F32:
     """Share of a pixel inside a surface."""
-    return np.clip(0.5 - distance / np.float32(width_mm), 0, 1)
+    share: F32 = np.clip(0.5 - distance / np.float32(width_mm), 0, 1)
+    return share
 
 
 class _Trunk:
@@ -274,7 +277,10 @@ def _paint_spine(hu: F32, grid: Grid, cloud: F32) -> None:
         ]
         for s in (-1, 1):
             arch = np.array([s * 15, back - 9, middle + 3]), np.array([0, back + 9, middle - 4])
-            wing = np.array([s * 14, back - 4, middle + 2]), np.array([s * 42, back + 4, middle + 4])
+            wing = (
+                np.array([s * 14, back - 4, middle + 2]),
+                np.array([s * 42, back + 4, middle + 4]),
+            )
             parts += [Capsule(*arch, 4.6, 4.0), Capsule(*wing, 4.6, 2.8)]
         for part in parts:
             paint(hu, grid, part, 440.0)

@@ -105,7 +105,10 @@ class Motion:
         back, offset = pose.inverse
         points = self._coarse.open
         source = [
-            sum(np.float32(back[n, m]) * points[m] for m in range(3)) + np.float32(offset[n])
+            np.float32(back[n, 0]) * points[0]
+            + np.float32(back[n, 1]) * points[1]
+            + np.float32(back[n, 2]) * points[2]
+            + np.float32(offset[n])
             for n in range(3)
         ]
         away = np.maximum(self._anatomy.moving.distance(*source) - np.float32(_RIGID_MM), 0)
@@ -117,9 +120,7 @@ class Motion:
         for axis, (lower, upper) in enumerate(zip(self._box.lower, self._box.upper, strict=True)):
             face = np.minimum(points[axis] - lower, upper - points[axis])
             weight *= np.clip(face / np.float32(_FADE_MM), 0, 1)
-        moved = [
-            (weight * (source[n] - points[n])).astype(np.float32) for n in range(3)
-        ]
+        moved = [(weight * (source[n] - points[n])).astype(np.float32) for n in range(3)]
         return moved[0], moved[1], moved[2]
 
     def pull(self, field: Field, grid: Grid, displacement: tuple[F32, F32, F32]) -> F32:
@@ -135,7 +136,11 @@ class Motion:
         coordinates = np.empty((3, *grid.shape), dtype=np.float32)
         for n, part in enumerate(displacement):
             fine = np.einsum(
-                "kc,jb,ia,cba->kji", weights[2], weights[1], weights[0], part,
+                "kc,jb,ia,cba->kji",
+                weights[2],
+                weights[1],
+                weights[0],
+                part,
                 optimize=["einsum_path", (2, 3), (1, 2), (0, 1)],
             )
             fine += grid.open[n]

@@ -36,6 +36,10 @@ class Timeline:
     thaw_interval_s: float = 240.0
 
 
+_BUILD: Final = Build()
+_TIMELINE: Final = Timeline()
+
+
 @dataclass(frozen=True)
 class Case:
     """One simulated procedure.
@@ -68,7 +72,7 @@ class Case:
     placement: Placement
     planning: Protocol
     monitoring: Protocol
-    build: Build = Build()
+    build: Build = _BUILD
     source: Literal["phantom", "ct"] = "phantom"
     side: Literal[1, -1] = 1
     position: Literal["HFS", "HFP"] = "HFS"
@@ -80,7 +84,7 @@ class Case:
     contour_error_mm: float = 0.25
     physics_mm: float = 1.5
     resolution_mm: float = 0.8
-    timeline: Timeline = Timeline()
+    timeline: Timeline = _TIMELINE
     narrow_view: bool = False
     for_tests: bool = False
 
@@ -95,7 +99,7 @@ _MONITORING = Protocol(512, 0.75, 50, 2.5, 2.5, 12.0)
 _STANDARD = Case(
     name="standard",
     description="28 mm tumour of the left lower pole, three probes, supine, 2.5 mm slices",
-    site=TumourSite(7, 2, -31, 28),
+    site=TumourSite(6, 2, -28.5, 28),
     placement=Placement(3, 8.5),
     planning=_PLANNING,
     monitoring=_MONITORING,
@@ -173,7 +177,7 @@ _CASES: Final = (
         name="real-ct-left",
         description="ice painted into a real CT (--anatomy), left kidney",
         source="ct",
-        site=TumourSite(0, 0, 0, 26),
+        site=TumourSite(0, 0, 15, 26),
         monitoring=Protocol(512, 0.75, 48, 3.0, 3.0, 10.0),
     ),
     replace(
@@ -182,7 +186,7 @@ _CASES: Final = (
         description="ice painted into a real CT (--anatomy), right kidney, 5 mm slices",
         source="ct",
         side=-1,
-        site=TumourSite(0, 0, 0, 26),
+        site=TumourSite(0, 0, 15, 26),
         monitoring=Protocol(512, 0.75, 40, 5.0, 5.0, 10.0),
         signed=False,
     ),
@@ -197,8 +201,13 @@ _CASES: Final = (
         physics_mm=2.5,
         resolution_mm=1.5,
         timeline=Timeline(
-            structures_s=60, needles_s=120, freeze_from_s=180, freeze_s=480, thaw_s=0,
-            refreeze_s=0, interval_s=240,
+            structures_s=60,
+            needles_s=120,
+            freeze_from_s=180,
+            freeze_s=480,
+            thaw_s=0,
+            refreeze_s=0,
+            interval_s=240,
         ),
         narrow_view=True,
         for_tests=True,

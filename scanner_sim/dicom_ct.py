@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     generate_uid,
@@ -51,15 +52,15 @@ class Identity:
         """File meta, patient, study and equipment of an object made at a time."""
         meta = FileMetaDataset()
         meta.FileMetaInformationVersion = b"\x00\x01"
-        meta.MediaStorageSOPClassUID = sop_class_uid
-        meta.MediaStorageSOPInstanceUID = sop_instance_uid
+        meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         meta.ImplementationClassUID = IMPLEMENTATION_UID
         meta.ImplementationVersionName = "ICEMARGIN_SIM"
         dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         dataset.SpecificCharacterSet = "ISO_IR 192"
-        dataset.SOPClassUID = sop_class_uid
-        dataset.SOPInstanceUID = sop_instance_uid
+        dataset.SOPClassUID = UID(sop_class_uid)
+        dataset.SOPInstanceUID = UID(sop_instance_uid)
         dataset.InstanceCreationDate, dataset.InstanceCreationTime = _date(at), _time(at)
         dataset.TimezoneOffsetFromUTC = at.strftime("%z") or "+0000"
         dataset.PatientName = f"Simulated^{self.case.title()}"

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner_sim.grid import F32, F64, Box, Field, Grid
+from scanner_sim.grid import F32, Box, Field, Grid
 from scanner_sim.probes import Probe
 
 BODY_C: Final = 37.0
@@ -95,14 +95,17 @@ class FreezeSolver:
         latent = mix(fat.latent, soft.latent)
         span = np.float32(LIQUIDUS_C - SOLIDUS_C)
         self._frozen_slope = 1 / mix(fat.c_frozen, soft.c_frozen)
-        self._change_slope = span / latent
+        self._change_slope = (span / latent).astype(np.float32)
         self._unfrozen_slope = 1 / mix(fat.c_unfrozen, soft.c_unfrozen)
-        self._unfrozen_shift = LIQUIDUS_C - self._unfrozen_slope * latent
+        self._unfrozen_shift = (LIQUIDUS_C - self._unfrozen_slope * latent).astype(np.float32)
         # The axes of conduction: the largest k of the steepest material sets the time step.
         worst = float((mix(fat.k_frozen, soft.k_frozen) * self._frozen_slope).max())
         self.step_s = STABLE * self._step_m**2 / (6 * worst)
 
-        self._enthalpy: F32 = (BODY_C - self._unfrozen_shift) / self._unfrozen_slope
+        body = np.float32(BODY_C)
+        self._enthalpy: F32 = ((body - self._unfrozen_shift) / self._unfrozen_slope).astype(
+            np.float32
+        )
         self._temperature: F32 = np.full(tissue.grid.shape, BODY_C, dtype=np.float32)
         self._blood = (tissue.perfusion * BLOOD_J_PER_M3K).astype(np.float32)
         self._warm = np.flatnonzero(tissue.vessel)
@@ -299,9 +302,5 @@ def box_around(probes: Sequence[Probe], reach_mm: float = 32.0) -> Box:
 
 def frozen_fraction(temperature_c: F32) -> F32:
     """Share of the water that is ice, 0 to 1."""
-    return np.clip((LIQUIDUS_C - temperature_c) / (LIQUIDUS_C - SOLIDUS_C), 0, 1)
-
-
-def centre_of(probes: Sequence[Probe]) -> F64:
-    """Mean of the middles of the cooled parts, LPS mm."""
-    return np.mean([np.mean(probe.active_ends, axis=0) for probe in probes], axis=0)
+    share: F32 = np.clip((LIQUIDUS_C - temperature_c) / (LIQUIDUS_C - SOLIDUS_C), 0, 1)
+    return share

@@ -74,7 +74,7 @@ class Scene:
         grid = Grid.covering(self.box, resolution_mm)
         self.block = Field(grid, anatomy.hu(grid), -1000.0)
         # The texture on the fat must not look like water: classify on smoothed numbers.
-        smooth = ndimage.gaussian_filter(self.block.array, 0.5)
+        smooth = ndimage.gaussian_filter(self.block.array, anatomy.classify_mm / resolution_mm)
         self.water = Field(grid, water_share(smooth), 0.0)
         self.motion = Motion(anatomy, self.box)
         self.streaks = Streaks(anatomy.tumour.box.lower / 2 + anatomy.tumour.box.upper / 2)
@@ -100,7 +100,7 @@ class Imager:
         self._offsets = _offsets(protocol.thickness_mm, 1.0)
         coarse = _offsets(protocol.thickness_mm, 2.0)
         parts = [scene.anatomy.hu(self._shifted(offset)) for offset in coarse]
-        self._background = self._blur(sum(parts) / np.float32(len(parts)))
+        self._background = self._blur(np.mean(parts, axis=0, dtype=np.float32))
         self._loudness = self._noise_map()
 
     def take(
@@ -159,7 +159,9 @@ class Imager:
                 hu[cold] += scene.change_hu(celsius, scene.water.on(part, back, offset_mm))
                 share[cold] += celsius <= ICE_C
             total += hu
-        return total / len(self._offsets), share / len(self._offsets)
+        total /= np.float32(len(self._offsets))
+        share /= np.float32(len(self._offsets))
+        return total, share
 
     def _shifted(self, offset_mm: float) -> Grid:
         return Grid(self.grid.x, self.grid.y, self.grid.z + offset_mm)

@@ -80,7 +80,7 @@ class Kidney:
 
     def place(self, u: float, v: float, w: float) -> F64:
         """A point of the kidney's frame in LPS mm."""
-        return self.centre + self.axes @ np.array([u, v, w])
+        return np.asarray(self.centre + self.axes @ np.array([u, v, w]))
 
     def direction(self, u: float, v: float, w: float) -> F64:
         """A direction of the kidney's frame in LPS, unit length."""
@@ -117,14 +117,15 @@ class Kidney:
             part
             for end in ((-3, 2, 19), (2, 2, -1), (-3, 2, -20))
             for part in tube(
-                [pelvis, self.place(*(0.6 * np.array(end) + np.array([-6.0, 1.0, 0.0]))),
-                 self.place(*end)],
+                [
+                    pelvis,
+                    self.place(*(0.6 * np.array(end) + np.array([-6.0, 1.0, 0.0]))),
+                    self.place(*end),
+                ],
                 [2.6, 2.0, 3.2],
             )
         ]
-        ureter = tube(
-            [neck, self.place(-33, 4, -25), self.place(-34, 3, -80)], [3.2, 2.2, 2.2]
-        )
+        ureter = tube([neck, self.place(-33, 4, -25), self.place(-34, 3, -80)], [3.2, 2.2, 2.2])
         funnel = Capsule(pelvis, neck, 5.2, 3.2)
         return Union((funnel, *calyces, *ureter), blend_mm=3.0)
 
@@ -137,8 +138,9 @@ class Kidney:
         branches = [
             part
             for end in ((-6, -3, 15), (-4, -3, 2), (-7, -3, -15))
-            for part in tube([root, self.place(-13, -3, 0.6 * end[2]), self.place(*end)],
-                             [2.2, 1.8, 1.3])
+            for part in tube(
+                [root, self.place(-13, -3, 0.6 * end[2]), self.place(*end)], [2.2, 1.8, 1.3]
+            )
         ]
         return Union((*parts, *branches), blend_mm=1.5)
 

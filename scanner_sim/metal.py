@@ -20,10 +20,10 @@ _BIN_MM = 1.0
 _METAL_PER_MM = 0.30
 """Attenuation of a hollow steel and nitinol shaft."""
 _WATER_PER_MM = 0.02
-_HARDENING = 0.12
+_HARDENING = 0.07
 """The scanner reads a path p as p / (1 + _HARDENING * p): beam hardening and scatter."""
 _STARVED_NOISE = 0.05
-_STREAK_LIMIT_HU = 230.0
+_STREAK_LIMIT_HU = 190.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,10 @@ class Anatomy(Protocol):
     """A patient in the reference position, that of the planning scan; LPS mm throughout."""
 
     @property
+    def classify_mm(self) -> float:
+        """Blur (sigma) that keeps noise and texture out of telling fat from water."""
+
+    @property
     def tumour(self) -> Shape:
         """The tumour; truth is measured on its surface."""
 
@@ -88,6 +92,8 @@ class TumourSite:
 
 class Phantom:
     """A body with two kidneys, one of them with a tumour; implements ``Anatomy``."""
+
+    classify_mm = 0.4
 
     def __init__(
         self, build: Build, site: TumourSite, *, side: int, prone: bool, rng: np.random.Generator
@@ -187,9 +193,7 @@ class Phantom:
     def vessel(self, grid: Grid) -> NDArray[np.bool_]:
         """See Anatomy."""
         x, y, z = grid.open
-        blood = np.minimum(
-            self.kidney.artery.distance(x, y, z), self.kidney.vein.distance(x, y, z)
-        )
+        blood = np.minimum(self.kidney.artery.distance(x, y, z), self.kidney.vein.distance(x, y, z))
         return blood < 0
 
 

@@ -41,35 +41,12 @@ def play(
     if not speed > 0:
         raise ValueError(f"speed must be positive: {speed}")
     ended = stop if stop is not None else threading.Event()
-    closing = threading.Event()
-    ready: queue.Queue[Event | BaseException | None] = queue.Queue(AHEAD)
-
-    def offer(item: Event | BaseException | None) -> bool:
-        while not (ended.is_set() or closing.is_set()):
-            try:
-                ready.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def produce() -> None:
-        try:
-            for event in events:
-                if not offer(event):
-                    return
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, raised there
-            offer(error)
-            return
-        offer(None)
-
-    producer = threading.Thread(target=produce, name="simulated-procedure", daemon=True)
+    producer = _Producer(events)
     begin = time.monotonic()
-    producer.start()
     try:
         while not ended.is_set():
             try:
-                item = ready.get(timeout=_POLL_S)
+                item = producer.ready.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
             if item is None:
@@ -81,5 +58,40 @@ def play(
                 return
             on_event(item)
     finally:
-        closing.set()
-        producer.join()
+        producer.close()
+
+
+class _Producer:
+    """Computes events ahead in a thread; the last item is None, or what was raised."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self.ready: queue.Queue[Event | BaseException | None] = queue.Queue(AHEAD)
+        self._events = events
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="simulated-procedure", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread after the event that it is computing."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for event in self._events:
+                if not self._offer(event):
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            self._offer(error)
+            return
+        self._offer(None)
+
+    def _offer(self, item: Event | BaseException | None) -> bool:
+        """Whether there was room before the end."""
+        while not self._closing.is_set():
+            try:
+                self.ready.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False

@@ -42,7 +42,7 @@ class Probe:
 
     def points(self, start_mm: float, stop_mm: float, step_mm: float) -> F64:
         """(n, 3) evenly spaced points of the axis between two distances from the tip."""
-        count = max(int(round((stop_mm - start_mm) / step_mm)), 1)
+        count = max(round((stop_mm - start_mm) / step_mm), 1)
         at = start_mm + (np.arange(count) + 0.5) * (stop_mm - start_mm) / count
         return self.tip + at[:, None] * self.outwards
 

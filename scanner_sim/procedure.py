@@ -14,7 +14,7 @@ from scanner_sim.cases import Case, Timeline
 from scanner_sim.dicom_ct import Identity, ct_localizer, ct_series
 from scanner_sim.freezing import FreezeSolver, Tissue, box_around
 from scanner_sim.grid import F64, Field, Grid
-from scanner_sim.imaging import Imager, Scene
+from scanner_sim.imaging import Imager, Protocol, Scene
 from scanner_sim.phantom import Anatomy, Phantom
 from scanner_sim.probes import place
 from scanner_sim.structures import structure_set
@@ -180,13 +180,13 @@ class _Procedure:
         poses = draw_poses(
             self._rng("breathing"), anatomy.kidney_centre, len(scans) + 2, case.breathing_mm
         )
-        view = self._view(anatomy, target)
 
+        view = self._view(anatomy, target, case.planning)
         imager = Imager(scene, case.planning, view + _PLANNING_SHIFT_MM)
         planning = self._scan(imager, ruler, poses[0], None, 1, "planning", "planning", at_s)
         yield planning
         yield self._structures(anatomy, planning)
-        imager = Imager(scene, case.monitoring, view)
+        imager = Imager(scene, case.monitoring, self._view(anatomy, target, case.monitoring))
         yield self._scan(
             imager, ruler, poses[1], None, 2, "needles in", "baseline", case.timeline.needles_s
         )
@@ -232,11 +232,14 @@ class _Procedure:
             rng=self._rng("anatomy"),
         )
 
-    def _view(self, anatomy: Anatomy, target: F64) -> F64:
-        """The middle of the field of view: the body's, or the tumour's where it is narrow; in
-        height between tumour and kidney."""
-        middle = (anatomy.reach.lower + anatomy.reach.upper) / 2
+    def _view(self, anatomy: Anatomy, target: F64, protocol: Protocol) -> F64:
+        """The middle of the field of view: the body's, or the kidney's where it is narrow; in
+        height between tumour and kidney, as far as there is anatomy."""
+        reach = anatomy.reach
+        middle = (reach.lower + reach.upper) / 2
+        half = protocol.slice_count * protocol.spacing_mm / 2 + abs(_PLANNING_SHIFT_MM[2])
         z = target[2] + 0.35 * (anatomy.kidney_centre[2] - target[2])
+        z = float(np.clip(z, reach.lower[2] + half, reach.upper[2] - half))
         x, y = (anatomy.kidney_centre if self._case.narrow_view else middle)[:2]
         return np.array([x, y, z])
 

@@ -60,9 +60,7 @@ class Ellipsoid:
 
     def distance(self, x: F32, y: F32, z: F32) -> F32:
         """First-order distance: exact on the surface."""
-        dx, dy, dz = (
-            a - np.float32(c) for a, c in zip((x, y, z), self.centre, strict=True)
-        )
+        dx, dy, dz = (a - np.float32(c) for a, c in zip((x, y, z), self.centre, strict=True))
         first: F32 | float = 0.0
         second: F32 | float = 0.0
         for n in range(3):
@@ -90,7 +88,9 @@ class Capsule:
     @property
     def box(self) -> Box:
         """Bounding box with the larger radius."""
-        return Box.around(np.array([self.start, self.stop]), max(self.start_radius, self.stop_radius))
+        return Box.around(
+            np.array([self.start, self.stop]), max(self.start_radius, self.stop_radius)
+        )
 
     def distance(self, x: F32, y: F32, z: F32) -> F32:
         """Distance to the axis less the radius there."""

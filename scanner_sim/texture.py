@@ -28,7 +28,9 @@ class Texture:
         total: F32 = np.zeros(grid.shape, dtype=np.float32)
         for weight, knots, lattice in self._octaves:
             along_x = lattice @ linear_weights(knots[0], grid.x).T
-            along_y = np.einsum("yj,zjx->zyx", linear_weights(knots[1], grid.y), along_x, optimize=True)
+            along_y = np.einsum(
+                "yj,zjx->zyx", linear_weights(knots[1], grid.y), along_x, optimize=True
+            )
             flat = along_y.reshape(lattice.shape[0], -1)
             along_z = linear_weights(knots[2], grid.z) @ flat
             along_z *= np.float32(weight)

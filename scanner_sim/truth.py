@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from scanner_sim.breathing import Pose
 from scanner_sim.freezing import BODY_C, ICE_C
-from scanner_sim.grid import F32, F64, Box, Field, Grid
+from scanner_sim.grid import F64, Box, Field, Grid
 from scanner_sim.shapes import Shape
 
 _SHAPE_STEP_MM = 0.6
@@ -59,9 +59,7 @@ class ScanTruth:
 
     def as_json(self) -> dict[str, object]:
         """Everything but the mask."""
-        return {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ice"
-        }
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ice"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +91,12 @@ class Surface:
             return Surface(empty, empty)
         index = np.concatenate(found)
         slopes = np.gradient(array)
-        normals = np.stack(
-            [ndimage.map_coordinates(slope, index.T, order=1) for slope in slopes[::-1]], axis=1
-        ) / grid.spacing
+        normals = (
+            np.stack(
+                [ndimage.map_coordinates(slope, index.T, order=1) for slope in slopes[::-1]], axis=1
+            )
+            / grid.spacing
+        )
         normals /= np.linalg.norm(normals, axis=1)[:, None] + 1e-9
         return Surface(grid.origin + index[:, ::-1] * grid.spacing, normals)
 
@@ -205,5 +206,3 @@ def _refined(temperature: Field) -> Field:
 
 def _triple(point: F64) -> tuple[float, float, float]:
     return float(point[0]), float(point[1]), float(point[2])
-
-
