@@ -85,7 +85,9 @@ export class Chart {
     const { minutes, bands } = this.drawn.trend;
     const ends = [...minutes, ...bands.flatMap((band) => [band.fromMin, band.toMin])];
     const from = Math.min(0, ...ends);
-    return [from, Math.max(from + SHORTEST_MIN, ...ends)];
+    const to = Math.max(from + SHORTEST_MIN, ...ends);
+    // A mark at the first moment stays clear of the axis.
+    return [from - (to - from) * 0.03, to];
   }
 
   private yRange(): [number, number] {
@@ -108,6 +110,7 @@ export class Chart {
       ticks: { show: false },
       gap: paint.px * 0.3,
     };
+    const values = (_: uPlot, ticks: number[]): string[] => ticks.map(limitText);
     const line = (name: string): uPlot.Series => ({
       stroke: paint.colour(name),
       width: paint.px * 0.14,
@@ -125,8 +128,8 @@ export class Chart {
         y: { range: () => this.yRange() },
       },
       axes: [
-        { ...axis, size: paint.px * 1.5, space: paint.px * 3, incrs: WHOLE_MINUTES },
-        { ...axis, size: paint.px * 2, space: paint.px * 1.6, values: (_, ticks) => ticks.map(limitText) },
+        { ...axis, size: paint.px * 1.5, space: paint.px * 3, incrs: WHOLE_MINUTES, values },
+        { ...axis, size: paint.px * 2, space: paint.px * 1.6, values },
       ],
       series: [{}, line("tumour"), line("hilum")],
       hooks: {

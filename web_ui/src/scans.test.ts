@@ -53,9 +53,16 @@ test("slices arriving are told with the number their scan will have", () => {
     text: "Scan arriving: 34 slices",
     fraction: undefined,
   });
-  expect(
-    progressOf({ ...PROGRESS, series_instance_uid: "a", complete: true }, PROCEDURE, scans),
-  ).toBeUndefined();
+});
+
+test("a complete series is told until it is measured, and only if it will be", () => {
+  const scans = monitoringScans([measurement("a", -60, 1, 9)], "p");
+  const complete = { ...PROGRESS, received: 60, complete: true };
+  expect(progressOf(complete, PROCEDURE, scans)?.text).toBe("Scan 2: all slices here, measuring");
+  expect(progressOf({ ...complete, series_instance_uid: "a" }, PROCEDURE, scans)).toBeUndefined();
+  const planning = { ...series("planning"), series_instance_uid: "c" };
+  expect(progressOf(complete, { ...PROCEDURE, series: [planning] }, [])).toBeUndefined();
+  expect(progressOf(complete, { ...PROCEDURE, structures: [] }, [])).toBeUndefined();
 });
 
 function series(role: Series["role"]): Series {

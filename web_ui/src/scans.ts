@@ -51,10 +51,11 @@ export function progressOf(
   const known = scans.find((scan) => scan.measurement.series_instance_uid === uid);
   if (known && progress.complete && known.measurement.assessment !== "provisional") return undefined;
   const series = procedure.series.find((other) => other.series_instance_uid === uid);
-  if (progress.complete && series && !["receiving", "provisional"].includes(series.status)) {
-    return undefined;
-  }
-  const name = known ? `Scan ${known.number}` : seriesName(series?.role ?? null, procedure, scans);
+  const role = series?.role ?? null;
+  const toMeasure = (role === null && procedure.structures.length > 0) || role === "monitoring";
+  const setAside = series?.status === "refused" || series?.status === "stored";
+  if (progress.complete && (setAside || !toMeasure)) return undefined;
+  const name = known ? `Scan ${known.number}` : seriesName(role, procedure, scans);
   if (progress.complete) return { text: `${name}: all slices here, measuring`, fraction: 1 };
   const { received, expected } = progress;
   if (expected === null) {
