@@ -38,7 +38,13 @@ LOSSLESS_COMPRESSED: Final = (
 UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 """Native pixel data, little endian."""
 
-LOSSY: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+LOSSY: Final = (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    UID("1.2.840.10008.1.2.4.53"),  # JPEG spectral selection, processes 6 and 8; retired
+    UID("1.2.840.10008.1.2.4.55"),  # JPEG full progression, processes 10 and 12; retired
+)
 """Always lossy: such objects are stored, marked and never measured."""
 
 MAYBE_LOSSY: Final = (JPEG2000, HTJ2K)
