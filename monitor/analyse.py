@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -126,9 +126,9 @@ def _read(folders: Sequence[Path]) -> tuple[list[ObjectStored], list[FileRefused
         receipt = Receipt(_now(), uid, "", "")
         seen: set[str] = set()
         for header, path in members:
-            outcome = "identical" if header.sop_instance_uid in seen else "new"
+            known = header.sop_instance_uid in seen
             seen.add(header.sop_instance_uid)
-            stored.append(ObjectStored(header, path, replace(receipt), outcome))
+            stored.append(ObjectStored(header, path, receipt, "identical" if known else "new"))
     return stored, refused
 
 
@@ -154,7 +154,7 @@ def _write_segmentation(
     try:
         content = segmentation_object(artefact, sources, "icemargin")
     except SegmentationError as error:
-        logger.error("No segmentation of %s: %s", measurement.series_instance_uid, error)
+        logger.warning("No segmentation of %s: %s", measurement.series_instance_uid, error)
         return
     (output / f"{measurement.series_instance_uid}.seg.dcm").write_bytes(content)
 

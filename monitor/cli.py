@@ -140,7 +140,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _simulate(options: argparse.Namespace) -> int:
     from monitor import simulate
-    from monitor.doctor import Peer
+    from scanner_sim.push import Destination
 
     if options.list:
         print("\n".join(simulate.case_lines()))
@@ -160,8 +160,8 @@ def _simulate(options: argparse.Namespace) -> int:
             simulate.write(simulation, options.out, with_truth=options.truth)
             print(f"Written to {options.out}")
             return 0
-        peer = Peer.parse(options.to)
-        simulate.send(simulation, peer, options.speed, stop, page=options.page)
+        destination = Destination.parse(options.to)
+        simulate.send(simulation, destination, options.speed, stop, page=options.page)
     except (simulate.SimulationError, ValueError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED

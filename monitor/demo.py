@@ -5,6 +5,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -91,7 +92,7 @@ class _Scanner:
         self._told_to_end = False
         self.over = threading.Event()
         self.status: int | None = None
-        self.when_ended = lambda _status: None
+        self.when_ended: Callable[[int], None] = lambda _status: None
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command)  # noqa: S603  our own interpreter

@@ -5,16 +5,15 @@ import logging
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from monitor.doctor import Peer
 from scanner_sim.cases import CASES, Case
 from scanner_sim.play import play
-from scanner_sim.procedure import Event, PhaseEvent
-from scanner_sim.push import push
+from scanner_sim.procedure import Event, PhaseEvent, ScanEvent, run_procedure
+from scanner_sim.push import Destination, Pusher, PushError
 from scanner_sim.write import ProcedureWriter
 
 REQUEST_TIMEOUT_S = 10.0
@@ -60,17 +59,22 @@ def case_named(name: str) -> Case:
     return CASES[name]
 
 
+def case_lines() -> list[str]:
+    """The named cases with their descriptions, a line each."""
+    return [f"{c.name:<16}{c.description}" for c in CASES.values() if not c.for_tests]
+
+
 def write(simulation: Simulation, directory: Path, *, with_truth: bool) -> None:
-    """Write all files of the procedure."""
-    writer = ProcedureWriter(directory, with_truth=with_truth)
+    """Write all files of the procedure; the truth goes to ``<directory>-truth``."""
+    truth = directory.with_name(f"{directory.name}-truth") if with_truth else None
+    writer = ProcedureWriter(directory, truth)
     for event in _events(simulation, with_truth=with_truth):
         writer.write(event)
-    writer.close()
 
 
 def send(
     simulation: Simulation,
-    peer: Peer,
+    destination: Destination,
     speed: float,
     stop: threading.Event,
     *,
@@ -84,7 +88,13 @@ def send(
     page
         Address of the running service, on which freeze and thaw are pressed as the radiographer
         would; none presses nothing.
+
+    Raises
+    ------
+    SimulationError
+        The peer can't be reached or refuses an object.
     """
+    pusher = Pusher(destination, stop=stop)
 
     def on_event(event: Event) -> None:
         minutes, seconds = divmod(int(event.at_s), 60)
@@ -93,14 +103,28 @@ def send(
             if page is not None:
                 press_phase(page, event.phase)
             return
-        say(f"{minutes:3d}:{seconds:02d}  sending {event.label} ({len(event.datasets)} objects)")
-        push(event.datasets, peer.host, peer.port, called_ae_title=peer.ae_title)
+        label = event.label if isinstance(event, ScanEvent) else "structures"
+        count = pusher.event(event)
+        say(f"{minutes:3d}:{seconds:02d}  sent {label} ({count} objects)")
 
-    play(_events(simulation, with_truth=False), speed, on_event, stop)
+    try:
+        play(_events(simulation, with_truth=False), speed, on_event, stop)
+    except PushError as error:
+        raise SimulationError(str(error)) from error
 
 
-def _events(simulation: Simulation, *, with_truth: bool) -> "list[Event]":
-    raise NotImplementedError(simulation, with_truth)
+def _events(simulation: Simulation, *, with_truth: bool) -> Iterator[Event]:
+    try:
+        return run_procedure(
+            simulation.case,
+            seed=simulation.seed,
+            start=simulation.start,
+            salt=simulation.salt,
+            anatomy_dir=simulation.anatomy,
+            with_truth=with_truth,
+        )
+    except ValueError as error:
+        raise SimulationError(f"{error}.") from error
 
 
 def press_phase(page: str, phase: str) -> None:

@@ -18,6 +18,7 @@ from segmentation.registration import (
     KidneyPatch,
     Registered,
     RegistrationError,
+    carried_patch,
     kidney_patch,
     register,
 )
@@ -30,6 +31,9 @@ MAX_RESIDUAL_MM = 3.0
 
 MAX_ROTATION_DEG = 20.0
 """Kidneys turn by a few degrees with breathing; more is another patient position or a failure."""
+
+BASELINE_REACH_MM = 60.0
+"""How much of the baseline is kept round tumour and hilum."""
 
 BORDER_MM = 1.5
 """Ice this near to the scan's first or last slice may go on beyond it."""
@@ -110,8 +114,10 @@ def _untimed(_: str) -> None:
     """Nobody asked for times."""
 
 
-def targets_of(structures: Sequence[Structure]) -> NDArray[np.float64]:
-    """(N, 3): surface points of tumour and hilum, what registration is centred on.
+def targets_of(
+    structures: Sequence[Structure],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, 3) and (M, 3): surface points of tumour and hilum, what registration is centred on.
 
     Raises
     ------
@@ -122,8 +128,8 @@ def targets_of(structures: Sequence[Structure]) -> NDArray[np.float64]:
     if len(tumours) != 1:
         count = "No" if not tumours else "More than one"
         raise NotAssessable("no_tumour", f"{count} tumour is contoured.")
-    chosen = [s for s in structures if s.kind in {"tumour", "hilum"}]
-    return np.concatenate([s.surface.points_lps_mm for s in chosen])
+    hila = [s.surface.points_lps_mm for s in structures if s.kind == "hilum"]
+    return tumours[0].surface.points_lps_mm, np.concatenate([np.empty((0, 3)), *hila])
 
 
 def prepare(
@@ -141,25 +147,24 @@ def prepare(
     NotAssessable
         No tumour, or the baseline does not show the planned kidney.
     """
-    targets = targets_of(structures)
+    tumour, hilum = targets_of(structures)
     try:
-        if same_scan:
-            registered = Registered(Rigid.identity(), 0.0, 1.0)
-        else:
-            registered = register(kidney_patch(planning, targets), baseline, same_contrast=False)
-        _check(registered, "planning scan")
-        moved = registered.transform.apply(targets)
-        patch = kidney_patch(baseline, moved)
+        patch = kidney_patch(planning, tumour, hilum)
+        registered = Registered(Rigid.identity(), 0.0, 1.0)
+        if not same_scan:
+            registered = register(patch, baseline)
+            _check(registered, "planning scan")
+            move = registered.transform
+            tumour, hilum = move.apply(tumour), move.apply(hilum)
+            patch = carried_patch(patch, move, baseline, tumour, hilum)
     except RegistrationError as error:
         raise NotAssessable("registration_failed", str(error)) from error
-    tumour = next(s for s in structures if s.kind == "tumour")
-    in_baseline = registered.transform.apply(tumour.surface.points_lps_mm)
     return Reference(
-        baseline=baseline.crop_around(moved, 60.0),
+        baseline=baseline.crop_around(np.concatenate([tumour, hilum]), BASELINE_REACH_MM),
         patch=patch,
         planning_to_baseline=registered,
         structures=tuple(structures),
-        probes=find_probes(baseline, in_baseline),
+        probes=find_probes(baseline, tumour),
     )
 
 
@@ -182,7 +187,14 @@ def assess(scan: Volume, reference: Reference, *, stage: Stage = _untimed) -> As
     tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
     _check_shown(scan, tumour)
     probes = _probes(reference, registered.transform, scan, tumour)
-    ice = find_ice(scan, reference.baseline, registered.transform.inverse(), probes, tumour)
+    ice = find_ice(
+        scan,
+        reference.baseline,
+        reference.patch.kidney,
+        registered.transform.inverse(),
+        probes,
+        tumour,
+    )
     if ice is None:
         raise NotAssessable("no_ice", "No ice was found at the probes.")
     _check_ice(scan, ice)

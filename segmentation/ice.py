@@ -118,6 +118,7 @@ class _Change:
 def find_ice(
     scan: Volume,
     baseline: Volume,
+    kidney: Volume,
     scan_to_baseline: Rigid,
     probes: Sequence[Probe],
     tumour_lps_mm: NDArray[np.float64],
@@ -128,10 +129,13 @@ def find_ice(
     ----------
     scan, baseline
         In HU; ``scan_to_baseline`` takes the scan's frame to the baseline's.
+    kidney
+        Above 0.5 where the kidney is, in the baseline's frame. Only there do the two scans fit
+        each other: fat, muscle and bowel round it move otherwise, and a change there is no ice.
     probes, tumour_lps_mm
         In the scan's frame.
     """
-    change = _compare(scan, baseline, scan_to_baseline, probes, tumour_lps_mm)
+    change = _compare(scan, baseline, kidney, scan_to_baseline, probes, tumour_lps_mm)
     visible = change.trusted > 0.5
     ring = (
         visible & (change.probe_distance_mm > SEED_MM[0]) & (change.probe_distance_mm < SEED_MM[1])
@@ -173,6 +177,7 @@ def _on(grid: Volume, array: NDArray[np.float32]) -> Volume:
 def _compare(
     scan: Volume,
     baseline: Volume,
+    kidney: Volume,
     scan_to_baseline: Rigid,
     probes: Sequence[Probe],
     tumour_lps_mm: NDArray[np.float64],
@@ -188,16 +193,20 @@ def _compare(
     blurred_metal = ndimage.binary_dilation(metal, iterations=rim)
     gas = now < GAS_HU
     unknown = gas | (before < GAS_HU)
-    keep: NDArray[np.float32] = np.asarray(~(blurred_metal | unknown), dtype=np.float32)
+    keep = np.asarray(~(blurred_metal | unknown), dtype=np.float32)
     sigma = SMOOTH_MM / GRID_STEP_MM
     weight = np.maximum(np.asarray(ndimage.gaussian_filter(keep, sigma, truncate=3)), 1e-3)
     change = np.clip(now - before, -250, 250)
     difference = np.asarray(ndimage.gaussian_filter(change * keep, sigma, truncate=3)) / weight
     tissue = np.clip(before, FAT_HU, WATER_RICH_HU)
     tissue = np.asarray(ndimage.gaussian_filter(tissue * keep, sigma, truncate=3)) / weight
-    water = np.clip((tissue - FAT_HU) / (WATER_RICH_HU - FAT_HU), 0, 1)
+    water = np.asarray(
+        np.clip((tissue - FAT_HU) / (WATER_RICH_HU - FAT_HU), 0, 1), dtype=np.float32
+    )
     ramp = (water - VISIBLE_WATER[0]) / (VISIBLE_WATER[1] - VISIBLE_WATER[0])
-    trusted = np.asarray(np.clip(ramp, 0, 1), dtype=np.float32) * keep
+    trusted = np.clip(ramp, 0, 1).astype(np.float32) * keep
+    region = resample(kidney, grid, scan_to_baseline, outside=0.0).array
+    trusted *= np.clip(2 * region, 0, 1)
     trusted[(now <= AIR_HU + 1) & (before <= AIR_HU + 1)] = 0
     return _Change(
         grid=grid,

@@ -4,23 +4,39 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from segmentation.volume import Volume
 
-METAL_HU = 1500
-"""Above bone (cortical bone reaches about 1300 HU at 120 kVp); shafts saturate at 3071."""
+METAL_HU = 700
+"""A shaft saturates, but a slice in which it lies only partly shows less; ribs reach this too."""
 
-SEARCH_REACH_MM = 40.0
-"""Metal further than this from the tumour is no probe of it."""
+SEARCH_REACH_MM = 60.0
+"""Metal further than this from the tumour is not looked at; enough to tell tip from shaft."""
 
-MIN_LENGTH_MM = 20.0
+NEAR_TUMOUR_MM = 15.0
+"""A probe passes the tumour's surface at least this near."""
+
+MIN_LENGTH_MM = 30.0
 """Shorter pieces of metal are clips, stent ends or markers."""
 
-LINE_REACH_MM = 3.0
-"""Metal within this distance of a line belongs to it: shaft radius 0.75 mm plus blur."""
+GAP_MM = 15.0
+"""A shaft that runs obliquely between thick slices shows gaps up to this."""
 
-MIN_VOXELS = 12
+LINE_REACH_MM = 1.6
+"""Metal within this distance of a line is a shaft's: radius 0.75 mm and half a pixel's diagonal."""
+
+REMOVED_REACH_MM = 4.0
+"""What is taken out with a shaft: its blur and the brightest of its streaks."""
+
+MIN_FILL = 0.5
+"""Share of a shaft's length that must show as metal; a rib crosses a straight line only briefly."""
+
+TRIALS = 600
+"""Pairs of points tried for a line; with three in five points on five probes, one pair in forty is
+on one probe, and the chance to miss all in 600 is below one in a million."""
+
+MAX_POINTS = 4000
+MAX_PROBES = 8
 
 DEAD_TIP_MM = 5.0
 """From the tip to where freezing begins, for 17G argon probes; differs from maker to maker."""
@@ -56,10 +72,11 @@ class Probe:
 
 
 def find_probes(scan: Volume, tumour_lps_mm: ArrayLike) -> tuple[Probe, ...]:
-    """Straight metal whose deep end lies near the tumour, longest first.
+    """Straight shafts of metal that pass the tumour, the one with most metal first.
 
-    Lines are taken out one by one: the principal axis of a connected piece of metal, narrowed to
-    the metal near that axis, so that probes which touch through a streak still come apart.
+    Lines are found one after the other by random sample consensus (Fischler and Bolles 1981; the
+    same samples every time) and taken out, so that probes which touch through a streak come apart,
+    and a shaft that shows in pieces stays one.
 
     Parameters
     ----------
@@ -70,55 +87,87 @@ def find_probes(scan: Volume, tumour_lps_mm: ArrayLike) -> tuple[Probe, ...]:
     """
     tumour = np.atleast_2d(np.asarray(tumour_lps_mm, dtype=np.float64))
     near = scan.crop_around(tumour, SEARCH_REACH_MM)
-    labels, count = ndimage.label(near.array > METAL_HU, structure=np.ones((3, 3, 3)))
+    points = near.to_lps(np.argwhere(near.array > METAL_HU)[:, ::-1])
+    generator = np.random.default_rng(0)
     probes: list[Probe] = []
-    centre = tumour.mean(axis=0)
-    for label in range(1, count + 1):
-        points = near.to_lps(np.argwhere(labels == label)[:, ::-1])
-        while len(points) >= MIN_VOXELS:
-            line = _main_line(points)
-            if line is None:
-                break
-            middle, direction, taken = line
-            along = (points[taken] - middle) @ direction
-            low, high = float(along.min()), float(along.max())
-            ends = middle + direction * low, middle + direction * high
-            deep = int(np.linalg.norm(ends[1] - centre) < np.linalg.norm(ends[0] - centre))
-            if high - low >= MIN_LENGTH_MM:
-                upwards = ends[1 - deep] - ends[deep]
-                probes.append(
-                    Probe(ends[deep], upwards / np.linalg.norm(upwards), float(high - low))
-                )
-            points = points[~taken]
-    return tuple(sorted(probes, key=lambda probe: -probe.length_mm))
+    while len(probes) < MAX_PROBES:
+        line = _best_line(points, generator)
+        if line is None:
+            break
+        middle, direction = line
+        probe = _probe_on(points, middle, direction, tumour)
+        if probe is not None:
+            probes.append(probe)
+        points = points[_across(points, middle, direction) > REMOVED_REACH_MM]
+    return tuple(probes)
 
 
-def _main_line(
-    points: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]] | None:
-    """Middle, unit direction and members of the line that holds the most of the points."""
-    best: tuple[int, NDArray[np.float64], NDArray[np.float64]] | None = None
-    thinned = points[:: max(1, len(points) // 60)]
-    for n, start in enumerate(thinned):
-        for end in thinned[n + 1 :]:
-            direction = end - start
-            length = float(np.linalg.norm(direction))
-            if length < MIN_LENGTH_MM / 2:
-                continue
-            direction = direction / length
-            offset = points - start
-            across = np.linalg.norm(offset - np.outer(offset @ direction, direction), axis=1)
-            count = int((across < LINE_REACH_MM / 2).sum())
-            if best is None or count > best[0]:
-                best = count, start, direction
-    if best is None:
+def _across(
+    points: NDArray[np.float64], middle: NDArray[np.float64], direction: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(N,) distance of points from a line, mm."""
+    offset = points - middle
+    return np.asarray(
+        np.linalg.norm(offset - np.outer(offset @ direction, direction), axis=1), np.float64
+    )
+
+
+def _best_line(
+    points: NDArray[np.float64], generator: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Middle and unit direction of the line with the most metal; None where none is long enough."""
+    if len(points) < MIN_LENGTH_MM:
         return None
-    _, middle, direction = best
-    taken = np.zeros(len(points), dtype=bool)
-    for _ in range(3):  # refine: principal axis of the members
-        offset = points - middle
-        across = np.linalg.norm(offset - np.outer(offset @ direction, direction), axis=1)
-        taken = across < LINE_REACH_MM
-        middle = points[taken].mean(axis=0)
-        direction = np.linalg.svd(points[taken] - middle, full_matrices=False)[2][0]
-    return (middle, direction, taken) if taken.sum() >= MIN_VOXELS else None
+    thinned = points
+    if len(points) > MAX_POINTS:
+        thinned = points[generator.choice(len(points), MAX_POINTS, replace=False)]
+    pairs = thinned[generator.integers(0, len(thinned), size=(TRIALS, 2))]
+    steps = pairs[:, 1] - pairs[:, 0]
+    lengths = np.linalg.norm(steps, axis=1)
+    best, chosen = 0, None
+    for start, step, length in zip(pairs[:, 0], steps, lengths, strict=True):
+        if not MIN_LENGTH_MM / 3 < length < 4 * MIN_LENGTH_MM:
+            continue
+        count = int((_across(thinned, start, step / length) < LINE_REACH_MM).sum())
+        if count > best:
+            best, chosen = count, (start, step / length)
+    if chosen is None:
+        return None
+    middle, direction = chosen
+    for _ in range(3):  # refine: principal axis of what lies near
+        members = points[_across(points, middle, direction) < LINE_REACH_MM]
+        if len(members) < 3:
+            return None
+        middle = members.mean(axis=0)
+        direction = np.linalg.svd(members - middle, full_matrices=False)[2][0]
+    return middle, direction
+
+
+def _probe_on(
+    points: NDArray[np.float64],
+    middle: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    tumour: NDArray[np.float64],
+) -> Probe | None:
+    """The probe on a line, if there is one: long, mostly metal, and past the tumour."""
+    members = points[_across(points, middle, direction) < LINE_REACH_MM]
+    along = np.sort((members - middle) @ direction)
+    ends = np.flatnonzero(np.diff(along) > GAP_MM)
+    starts = np.concatenate([[0], ends + 1])
+    stops = np.concatenate([ends, [len(along) - 1]])
+    first, last = max(
+        zip(starts, stops, strict=True), key=lambda ends: along[ends[1]] - along[ends[0]]
+    )
+    low, high = float(along[first]), float(along[last])
+    filled = len(np.unique(np.round(along[first : last + 1])))
+    if high - low < MIN_LENGTH_MM or filled < MIN_FILL * (high - low):
+        return None
+    two = middle + direction * low, middle + direction * high
+    centre = tumour.mean(axis=0)
+    deep = int(np.linalg.norm(two[1] - centre) < np.linalg.norm(two[0] - centre))
+    upwards = (two[1 - deep] - two[deep]) / (high - low)
+    freezing = two[deep] + np.outer(np.arange(0, ACTIVE_LENGTH_MM + DEAD_TIP_MM, 2.0), upwards)
+    gaps = np.linalg.norm(freezing[:, None] - tumour[None, ::20], axis=2)
+    if gaps.min() > NEAR_TUMOUR_MM:
+        return None
+    return Probe(two[deep], upwards, high - low)

@@ -1,8 +1,9 @@
 """Rigid registration of two scans round the kidney, and how far it may be believed.
 
-The moving image is cropped first: what makes this fast is the small grid (about 100 mm at 3 mm).
-Metal is masked, for it moves the metric more than the kidney does, and so is bone, which does not
-move with the kidney.
+Least squares over the kidney and its edge on a small grid: the moving image is cropped and smoothed
+first, which is what makes this fast. Psoas, ribs and spine do not move with the kidney and are cut
+off by shape; metal and bone are masked; ice, moving gas and whatever else changed between the scans
+are outliers to a robust estimator and lose their weight.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  its usual name
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from segmentation.rigid import Rigid
 from segmentation.sampling import grid_around, resample, sample, voxel_centres
 from segmentation.volume import Volume
 
 STEP_MM = 3.0
-"""Grid of the metric: 3 mm over about 100 mm reaches 0.5 mm in 0.2 s."""
+"""Grid of the kidney's patch."""
 
 REACH_MM = 34.0
 """How far round tumour and hilum the kidney is looked for."""
@@ -25,18 +27,32 @@ REACH_MM = 34.0
 CAPTURE_MM = 24.0
 """Largest shift looked for; free breathing moves the kidney by up to 20 mm (domain facts, 2.2)."""
 
-SOFT_TISSUE_HU = (-20.0, 260.0)
+SOFT_TISSUE_HU = (-30.0, 300.0)
 METAL_HU = 600.0
-BONE_HU = 300.0
-MASK_RIM = 2
-"""Grid steps by which the kidney's mask is widened, so that its edge in fat is inside."""
+BONE_HU = 350.0
+NECK_STEPS = 2
+"""Bridges thinner than twice this many grid steps (12 mm) do not belong to the kidney."""
 
+RIM_STEPS = 2
+"""The kidney's mask is widened by this much, so that its edge in fat is inside."""
+
+SMOOTH_MM = (4.0, 1.5)
+"""Gaussian of the coarse and of the fine pass."""
+
+ITERATIONS = (12, 16)
+CONVERGED_MM = 0.01
+TUKEY = 4.685
+"""Tukey's biweight at 95 % efficiency; differences beyond this many robust sigmas weigh nothing."""
+
+LEAST_SIGMA_HU = 8.0
 MIN_MASK_VOXELS = 400
-MIN_CORRELATION = 0.55
+MIN_CORRELATION = 0.6
 """Below this the two images do not show the same anatomy."""
 
-SOLID_CHANGE_HU = 45.0
-"""A voxel that differs by more than this after a first pass is ice, gas or metal: left out."""
+MIN_WEIGHT = 0.35
+"""At least this share of the kidney has to agree."""
+
+Points = NDArray[np.float64]
 
 
 class RegistrationError(ValueError):
@@ -54,7 +70,7 @@ class Registered:
     residual_mm
         Estimated error at the kidney, one standard deviation.
     correlation
-        Of the two images within the mask, after registration.
+        Of the two images within the mask, after registration, where they agree.
     """
 
     transform: Rigid
@@ -70,53 +86,116 @@ class KidneyPatch:
     ----------
     image
         HU on a 3 mm grid.
+    kidney
+        Above 0.5 where the kidney is, on the image's grid, probes in it included.
     mask
-        [k, j, i]: soft tissue connected with the tumour and its edge; no metal, no bone.
+        [k, j, i]: what is registered, kidney and its edge; no metal, no bone.
     centre_lps_mm
         (3,): about which rotations are counted.
     """
 
     image: Volume
+    kidney: Volume
     mask: NDArray[np.bool_]
     centre_lps_mm: NDArray[np.float64]
 
 
-def kidney_patch(scan: Volume, target_lps_mm: ArrayLike) -> KidneyPatch:
-    """The kidney round the given (N, 3) target points, on the registration's grid.
+def kidney_patch(scan: Volume, tumour_lps_mm: ArrayLike, hilum_lps_mm: ArrayLike) -> KidneyPatch:
+    """The kidney that holds the tumour, on the registration's grid.
+
+    Parameters
+    ----------
+    tumour_lps_mm, hilum_lps_mm
+        (N, 3) points of the structures' surfaces in the scan's frame; the hilum's may be none.
 
     Raises
     ------
     RegistrationError
-        There is no soft tissue round the target.
+        There is no soft tissue round the tumour.
     """
-    target = np.atleast_2d(np.asarray(target_lps_mm, dtype=np.float64))
-    cropped = scan.crop_around(target, REACH_MM + 2 * STEP_MM)
-    grid = grid_around(scan, target, REACH_MM, STEP_MM)
-    image = resample(_smooth(cropped, STEP_MM / 2), grid)
-    metal = ndimage.binary_dilation(image.array > METAL_HU, iterations=1)
+    tumour = np.atleast_2d(np.asarray(tumour_lps_mm, dtype=np.float64))
+    image, hard = _image_and_hard(scan, tumour, hilum_lps_mm)
     soft = (image.array > SOFT_TISSUE_HU[0]) & (image.array < SOFT_TISSUE_HU[1])
-    core = ndimage.binary_erosion(soft, iterations=1)
+    core = ndimage.binary_erosion(soft & ~hard, iterations=NECK_STEPS)
     labels, _ = ndimage.label(core)
-    index = np.rint(image.to_index(target)).astype(int)
-    size = np.array(image.array.shape[::-1])
-    index = index[((index >= 0) & (index < size)).all(axis=1)]
-    touched = np.unique(labels[index[:, 2], index[:, 1], index[:, 0]])
-    kidney = np.isin(labels, touched[touched > 0])
-    mask = ndimage.binary_dilation(kidney, iterations=1 + MASK_RIM)
-    mask &= ~metal & ~ndimage.binary_dilation(image.array > BONE_HU, iterations=1)
-    if int(mask.sum()) < MIN_MASK_VOXELS:
-        raise RegistrationError("No kidney was found round the tumour.")
-    return KidneyPatch(image, mask, target.mean(axis=0))
+    inside = labels[_voxels_near(image, tumour)]
+    touched = np.unique(inside[inside > 0])
+    kidney = np.isin(labels, touched)
+    kidney = ndimage.binary_dilation(kidney, iterations=NECK_STEPS)
+    return _patch(image, _like(image, kidney), hard, tumour)
 
 
-def register(patch: KidneyPatch, scan: Volume, *, same_contrast: bool = True) -> Registered:
-    """Find the rigid transform that takes the patch's kidney to where it lies in ``scan``.
+def carried_patch(
+    patch: KidneyPatch,
+    transform: Rigid,
+    scan: Volume,
+    tumour_lps_mm: ArrayLike,
+    hilum_lps_mm: ArrayLike,
+) -> KidneyPatch:
+    """The same kidney in another scan, which may hold metal: its shape is taken from the first.
+
+    Probes tie the kidney to the body wall, so that in a needles-in scan its shape can't be found
+    from connected soft tissue.
 
     Parameters
     ----------
-    same_contrast
-        Whether HU mean the same in both; if not (a planning scan with contrast medium), changed
-        voxels are not left out in the second pass.
+    transform
+        Takes the patch's frame to the scan's.
+    tumour_lps_mm, hilum_lps_mm
+        As for ``kidney_patch``, in the scan's frame.
+
+    Raises
+    ------
+    RegistrationError
+        Too little of the kidney is in the scan.
+    """
+    tumour = np.atleast_2d(np.asarray(tumour_lps_mm, dtype=np.float64))
+    image, hard = _image_and_hard(scan, tumour, hilum_lps_mm)
+    kidney = resample(patch.kidney, image, transform.inverse(), outside=0.0)
+    return _patch(image, kidney, hard, tumour)
+
+
+def _image_and_hard(
+    scan: Volume, tumour: Points, hilum_lps_mm: ArrayLike
+) -> tuple[Volume, NDArray[np.bool_]]:
+    """HU round the targets on the patch's grid, and where metal or bone is."""
+    target = np.concatenate([tumour, np.asarray(hilum_lps_mm, dtype=np.float64).reshape(-1, 3)])
+    cropped = scan.crop_around(target, REACH_MM + 4 * STEP_MM)
+    grid = grid_around(scan, target, REACH_MM, STEP_MM)
+    image = resample(_smooth(cropped, SMOOTH_MM[1]), grid)
+    metal = ndimage.binary_dilation(resample(cropped, grid).array > METAL_HU, iterations=2)
+    bone = ndimage.binary_dilation(image.array > BONE_HU, iterations=1)
+    beyond = image.array <= -1000
+    return image, metal | bone | beyond
+
+
+def _like(image: Volume, array: NDArray[np.bool_]) -> Volume:
+    return Volume(array.astype(np.float32), image.origin_lps_mm, image.direction, image.spacing_mm)
+
+
+def _patch(image: Volume, kidney: Volume, hard: NDArray[np.bool_], tumour: Points) -> KidneyPatch:
+    mask = ndimage.binary_dilation(kidney.array > 0.5, iterations=RIM_STEPS) & ~hard
+    if int(mask.sum()) < MIN_MASK_VOXELS:
+        raise RegistrationError("No kidney was found round the tumour.")
+    return KidneyPatch(image, kidney, mask, tumour.mean(axis=0))
+
+
+def _voxels_near(image: Volume, points: Points) -> tuple[NDArray[np.intp], ...]:
+    """Voxels in the points' bounding box."""
+    index = image.to_index(points)
+    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, None)
+    high = np.ceil(index.max(axis=0)).astype(int) + 1
+    box = np.zeros(image.array.shape, dtype=bool)
+    box[low[2] : high[2], low[1] : high[1], low[0] : high[0]] = True
+    return np.nonzero(box)
+
+
+def register(patch: KidneyPatch, scan: Volume) -> Registered:
+    """Find the rigid transform that takes the patch's kidney to where it lies in ``scan``.
+
+    A whole-grid search of shifts first, so that no start in the capture range ends elsewhere; then
+    inverse-compositional least squares (Baker and Matthews 2004) with Tukey's weights, coarse and
+    fine, with the scan's HU a linear function of the patch's.
 
     Raises
     ------
@@ -125,28 +204,20 @@ def register(patch: KidneyPatch, scan: Volume, *, same_contrast: bool = True) ->
     """
     corners = patch.image.corners_lps_mm
     moving = scan.crop_around(corners, CAPTURE_MM)
-    inside = sample(moving, patch.centre_lps_mm, outside=np.nan)
-    if np.isnan(inside).any():
+    if np.isnan(sample(moving, patch.centre_lps_mm, outside=np.nan)).any():
         raise RegistrationError("The scan does not show the treated kidney.")
-    grid = grid_around(scan, corners, CAPTURE_MM, STEP_MM)
-    coarse = resample(_smooth(moving, STEP_MM / 2), grid)
-    start = _best_shift(patch, coarse)
-    mask = patch.mask
-    transform = _refine(patch, mask, coarse, start)
-    if same_contrast:
-        moved = resample(coarse, patch.image, transform)
-        kept = mask & (np.abs(moved.array - patch.image.array) < SOLID_CHANGE_HU)
-        if int(kept.sum()) >= MIN_MASK_VOXELS:
-            mask = kept
-            transform = _refine(patch, mask, coarse, transform)
-    moved = resample(coarse, patch.image, transform)
-    correlation = float(np.corrcoef(moved.array[mask], patch.image.array[mask])[0, 1])
-    if not correlation >= MIN_CORRELATION:
+    transform = _best_shift(patch, _on_grid(moving, patch, SMOOTH_MM[0]))
+    solution = None
+    for sigma_mm, iterations in zip(SMOOTH_MM, ITERATIONS, strict=True):
+        fit = _Fit(patch, _on_grid(moving, patch, sigma_mm), sigma_mm)
+        transform, solution = fit.solve(transform, iterations)
+    assert solution is not None
+    if not solution.correlation >= MIN_CORRELATION or solution.agreeing < MIN_WEIGHT:
         raise RegistrationError(
-            f"The scan could not be aligned with the earlier one (agreement {correlation:.2f})."
+            "The scan could not be aligned with the earlier one "
+            f"(agreement {max(solution.correlation, 0):.2f})."
         )
-    residual = _residual_mm(patch, mask, moved)
-    return Registered(transform, residual, correlation)
+    return Registered(transform, solution.residual_mm, solution.correlation)
 
 
 def _smooth(volume: Volume, sigma_mm: float) -> Volume:
@@ -156,104 +227,164 @@ def _smooth(volume: Volume, sigma_mm: float) -> Volume:
     return Volume(array, volume.origin_lps_mm, volume.direction, volume.spacing_mm)
 
 
+def _on_grid(moving: Volume, patch: KidneyPatch, sigma_mm: float) -> Volume:
+    """The moving image, smoothed, on half the patch's step along the patch's own axes."""
+    step = STEP_MM if sigma_mm > STEP_MM else STEP_MM / 2
+    thinned = _thin(moving, step)
+    grid = grid_around(patch.image, moving.corners_lps_mm, 0.0, step)
+    return resample(_smooth(thinned, sigma_mm), grid)
+
+
+def _thin(volume: Volume, step_mm: float) -> Volume:
+    """Block means within slices where pixels are much finer than what is wanted."""
+    factor = max(1, int(step_mm / 2 / float(volume.spacing_mm[:2].max())))
+    if factor == 1:
+        return volume
+    k, j, i = volume.array.shape
+    cut = volume.array[:, : j // factor * factor, : i // factor * factor]
+    blocks = np.clip(cut, -200, 400).reshape(k, j // factor, factor, i // factor, factor)
+    half = (factor - 1) / 2
+    return Volume(
+        blocks.mean(axis=(2, 4), dtype=np.float32),
+        volume.to_lps([half, half, 0]),
+        volume.direction,
+        volume.spacing_mm * np.array([factor, factor, 1.0]),
+    )
+
+
 def _best_shift(patch: KidneyPatch, moving: Volume) -> Rigid:
     """Whole-grid search of shifts by masked normalised correlation (Padfield 2012)."""
-    fixed = _unplaced(patch.image.array)
-    fixed_mask = _unplaced(patch.mask.astype(np.float32))
-    on_axes = resample(moving, _like(patch.image, moving))
-    other = _unplaced(on_axes.array)
-    other_mask = _unplaced((on_axes.array > -1000).astype(np.float32))
+    fixed, other = _image(patch.image.array), _image(moving.array)
     score = sitk.MaskedFFTNormalizedCorrelation(
         fixed,
         other,
-        sitk.Cast(fixed_mask, sitk.sitkUInt8),
-        sitk.Cast(other_mask, sitk.sitkUInt8),
+        _image(patch.mask.astype(np.float32)),
+        _image((moving.array > -1000).astype(np.float32)),
         0,
         0.9,
     )
     array = sitk.GetArrayFromImage(score)
     # Zero shift lies where the other image's last voxel meets the fixed image's first.
     peak = np.array(np.unravel_index(int(np.argmax(array)), array.shape))[::-1]
-    steps = peak - (np.array(other.GetSize()) - 1)
-    origin_gap = on_axes.origin_lps_mm - patch.image.origin_lps_mm
-    shift = origin_gap - patch.image.direction @ (steps * STEP_MM)
-    return Rigid(np.eye(3), shift)
+    steps = peak - (np.array(moving.array.shape[::-1]) - 1)
+    gap = moving.origin_lps_mm - patch.image.origin_lps_mm
+    return Rigid(np.eye(3), gap - patch.image.direction @ (steps * STEP_MM))
 
 
-def _like(image: Volume, moving: Volume) -> Volume:
-    """A grid along ``image``'s axes that covers ``moving``."""
-    return grid_around(image, moving.corners_lps_mm, 0.0, STEP_MM)
-
-
-def _unplaced(array: NDArray[np.generic]) -> "sitk.Image":
+def _image(array: NDArray[np.generic]) -> "sitk.Image":
     return sitk.GetImageFromArray(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _placed(volume: Volume) -> "sitk.Image":
-    image = _unplaced(volume.array)
-    image.SetOrigin(volume.origin_lps_mm.tolist())
-    image.SetSpacing(volume.spacing_mm.tolist())
-    image.SetDirection(volume.direction.ravel().tolist())
-    return image
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    correlation: float
+    agreeing: float
+    residual_mm: float
 
 
-def _refine(patch: KidneyPatch, mask: NDArray[np.bool_], moving: Volume, start: Rigid) -> Rigid:
-    """Rigid registration by Mattes mutual information within the mask; one thread, no sampling."""
-    fixed = _placed(patch.image)
-    fixed_mask = _placed(
-        Volume(
-            mask.astype(np.float32),
-            patch.image.origin_lps_mm,
-            patch.image.direction,
-            patch.image.spacing_mm,
-        )
-    )
-    initial = sitk.Euler3DTransform()
-    initial.SetCenter(patch.centre_lps_mm.tolist())
-    initial.SetMatrix(start.rotation.ravel().tolist(), 1e-6)
-    initial.SetTranslation(start.shift_at(patch.centre_lps_mm).tolist())
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
-    method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricSamplingStrategy(method.NONE)
-    method.SetMetricFixedMask(sitk.Cast(fixed_mask, sitk.sitkUInt8))
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=1.0, minStep=0.01, numberOfIterations=60, relaxationFactor=0.6
-    )
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetInitialTransform(initial, inPlace=True)
-    method.Execute(fixed, _placed(moving))
-    centre = np.array(initial.GetCenter())
-    rotation = np.array(initial.GetMatrix()).reshape(3, 3)
-    shift = np.array(initial.GetTranslation()) + centre - rotation @ centre
-    return Rigid(rotation, shift)
+class _Fit:
+    """One resolution's least squares: the patch's slopes are worked out once."""
+
+    def __init__(self, patch: KidneyPatch, moving: Volume, sigma_mm: float) -> None:
+        fixed = _smooth(patch.image, sigma_mm) if sigma_mm > SMOOTH_MM[1] else patch.image
+        slopes: list[NDArray[np.float32]] = list(np.gradient(fixed.array, STEP_MM))
+        kept = patch.mask
+        self._points = voxel_centres(fixed)[kept].astype(np.float64)
+        self._values = fixed.array[kept].astype(np.float64)
+        self._centre = patch.centre_lps_mm
+        # Slopes per array axis (k, j, i) become slopes in LPS.
+        self._slope = np.stack([s[kept] for s in slopes[::-1]], axis=1) @ fixed.direction.T
+        offset = self._points - self._centre
+        self._jacobian = np.concatenate([np.cross(offset, self._slope), self._slope], axis=1)
+        self._moving = moving
+        self._reach_mm = float(np.sqrt((offset**2).sum(axis=1).mean()))
+
+    def solve(self, start: Rigid, iterations: int) -> tuple[Rigid, _Solution]:
+        transform = start
+        for _ in range(iterations):
+            difference, weight, _ = self._compare(transform)
+            step = _least_squares(self._jacobian, difference, weight)
+            transform = transform.after(self._rigid(step).inverse())
+            if np.hypot(np.linalg.norm(step[:3]) * self._reach_mm, np.linalg.norm(step[3:])) < (
+                CONVERGED_MM
+            ):
+                break
+        difference, weight, seen = self._compare(transform)
+        correlation = _correlation(self._values, seen, weight)
+        residual = self._residual_mm(difference, weight)
+        return transform, _Solution(correlation, float((weight > 0.2).mean()), residual)
+
+    def _compare(
+        self, transform: Rigid
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """(N,) difference in the patch's HU, weight, and the scan's HU at the patch's points."""
+        seen = sample(self._moving, transform.apply(self._points), outside=np.nan)
+        known = np.isfinite(seen)
+        values = np.where(known, seen, 0.0).astype(np.float64)
+        gain, base = 1.0, 0.0
+        weight = known.astype(np.float64)
+        for _ in range(2):  # brightness and contrast of the scan, then who agrees
+            difference = (values - base) / gain - self._values
+            sigma = max(1.48 * float(np.median(np.abs(difference[known]))), LEAST_SIGMA_HU)
+            share = np.clip(difference / (TUKEY * sigma), -1, 1)
+            weight = np.where(known, (1 - share**2) ** 2, 0.0)
+            gain, base = _line(self._values, values, weight)
+        return (values - base) / gain - self._values, weight, values
+
+    def _rigid(self, step: NDArray[np.float64]) -> Rigid:
+        rotation = Rotation.from_rotvec(step[:3]).as_matrix()
+        return Rigid(rotation, step[3:] + self._centre - rotation @ self._centre)
+
+    def _residual_mm(self, difference: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+        """Estimated error from the shifts that eight octants of the kidney would still ask for.
+
+        Were the registration exact and the kidney rigid, all would be zero but for noise. The
+        root mean square over octants, over the root of their number, is the error of the whole; a
+        quarter of it is added for what octants have in common.
+        """
+        octant = (self._points > self._centre) @ np.array([1, 2, 4])
+        shifts = []
+        for n in range(8):
+            chosen = octant == n
+            if weight[chosen].sum() < MIN_MASK_VOXELS / 10:
+                continue
+            shifts.append(_least_squares(self._slope[chosen], difference[chosen], weight[chosen]))
+        if len(shifts) < 3:
+            return float("inf")
+        squares = (np.array(shifts) ** 2).sum(axis=1)
+        rms = float(np.sqrt(squares.mean()))
+        return rms / float(np.sqrt(len(shifts))) + rms / 4
 
 
-def _residual_mm(patch: KidneyPatch, mask: NDArray[np.bool_], moved: Volume) -> float:
-    """Spread of the shifts that eight octants of the kidney would still ask for.
+def _least_squares(
+    jacobian: NDArray[np.float64], difference: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    weighted = jacobian * weight[:, None]
+    normal = weighted.T @ jacobian
+    damping = 1e-3 * np.diag(np.diag(normal)) + 1e-9 * np.eye(len(normal))
+    return np.asarray(np.linalg.solve(normal + damping, weighted.T @ difference), np.float64)
 
-    Each octant's remaining shift is the least-squares solution of ``gradient . shift = difference``
-    (one step of Lucas and Kanade 1981); were the registration exact and the kidney rigid, all would
-    be zero but for noise. Returns the octants' root mean square over the root of their number
-    (error of the whole), plus a quarter of it for what octants have in common.
-    """
-    slopes: list[NDArray[np.float32]] = list(np.gradient(patch.image.array, STEP_MM))
-    gradient = np.stack(slopes, axis=-1)
-    difference = patch.image.array - moved.array
-    offset = voxel_centres(patch.image) - patch.centre_lps_mm.astype(np.float32)
-    octant = (offset > 0) @ np.array([1, 2, 4])
-    shifts = []
-    for n in range(8):
-        chosen = mask & (octant == n)
-        if int(chosen.sum()) < MIN_MASK_VOXELS // 8:
-            continue
-        g, d = gradient[chosen].astype(np.float64), difference[chosen].astype(np.float64)
-        d = np.clip(d, -SOLID_CHANGE_HU, SOLID_CHANGE_HU)
-        normal = g.T @ g + np.eye(3) * 1e-2 * np.trace(g.T @ g)
-        shifts.append(np.linalg.solve(normal, g.T @ d))
-    if len(shifts) < 3:
-        return float("nan")
-    squares = (np.array(shifts) ** 2).sum(axis=1)
-    rms = float(np.sqrt(np.median(squares)))
-    return rms / float(np.sqrt(len(shifts))) + rms / 4
+
+def _line(
+    x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Weighted regression y = gain x + base, the gain kept between 0.5 and 2."""
+    total = weight.sum()
+    if total <= 0:
+        return 1.0, 0.0
+    mean_x, mean_y = (weight @ x) / total, (weight @ y) / total
+    spread = weight @ (x - mean_x) ** 2
+    slope = (weight @ ((x - mean_x) * (y - mean_y))) / spread if spread > 0 else 1.0
+    gain = float(np.clip(slope, 0.5, 2.0))
+    return gain, float(mean_y - gain * mean_x)
+
+
+def _correlation(
+    x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]
+) -> float:
+    total = weight.sum()
+    if total <= 0:
+        return 0.0
+    dx, dy = x - (weight @ x) / total, y - (weight @ y) / total
+    size = float(np.sqrt((weight @ dx**2) * (weight @ dy**2)))
+    return float(weight @ (dx * dy)) / size if size > 0 else 0.0

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import Akima1DInterpolator
 
 from segmentation.surface import Surface, surface_of
 from segmentation.volume import Volume
@@ -78,8 +79,8 @@ def solid_from_contours(
 
     Several contours on one plane combine by exclusive-or, so that a contour inside another is a
     hole. Between planes the signed distances are interpolated (shape-based interpolation, Raya and
-    Udupa 1990); beyond the first and the last plane the solid closes as a cone over half a plane's
-    distance. Contours of any orientation are taken, as long as all planes are parallel.
+    Udupa 1990); beyond the first and the last plane the solid closes as a sphere would. Contours of
+    any orientation are taken, as long as all planes are parallel.
 
     Parameters
     ----------
@@ -144,23 +145,59 @@ def _interpolate(
     v = lower[1] + GRID_STEP_MM * np.arange(count[1])
     points = np.stack(np.meshgrid(u, v, indexing="xy"), axis=-1).reshape(-1, 2)
     planes = [_signed_distance(points, group).reshape(count[1], count[0]) for group in groups]
-    gaps = np.diff(levels)
+    heights = np.array(levels)
+    gaps = np.diff(heights)
     thickness = float(np.median(gaps)) if len(gaps) else SINGLE_PLANE_THICKNESS_MM
-    # Half-way to these outer planes only the deepest point of the end contour is left.
-    planes = [planes[0] - 2 * planes[0].max(), *planes, planes[-1] - 2 * planes[-1].max()]
-    heights = np.array([levels[0] - thickness, *levels, levels[-1] + thickness])
-    w = np.arange(heights[0], heights[-1] + GRID_STEP_MM, GRID_STEP_MM)
-    upper = np.clip(np.searchsorted(heights, w), 1, len(heights) - 1)
-    weight = np.clip((w - heights[upper - 1]) / (heights[upper] - heights[upper - 1]), 0, 1)
-    stack = np.asarray(planes, dtype=np.float32)
-    share = weight.astype(np.float32)[:, None, None]
-    array = (1 - share) * stack[upper - 1] + share * stack[upper]
+    w = np.arange(levels[0] - thickness, levels[-1] + thickness + GRID_STEP_MM, GRID_STEP_MM)
+    stack = np.asarray(planes, dtype=np.float64)
+    array = np.empty((len(w), count[1], count[0]), dtype=np.float32)
+    within = (w >= heights[0]) & (w <= heights[-1])
+    if within.any():
+        array[within] = _between(heights, stack, w[within])
+    for beyond, end, inner in (
+        (heights[0] - w, 0, min(1, len(stack) - 1)),
+        (w - heights[-1], -1, max(-2, -len(stack))),
+    ):
+        chosen = beyond > 0
+        array[chosen] = _cap(stack[end], stack[inner], thickness, beyond[chosen])
     return Volume(
-        array=array.astype(np.float32),
+        array=array,
         origin_lps_mm=axes @ np.array([lower[0], lower[1], w[0]]),
         direction=axes,
         spacing_mm=np.full(3, GRID_STEP_MM),
     )
+
+
+def _between(
+    heights: NDArray[np.float64], stack: NDArray[np.float64], w: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Signed distances of planes carried to heights between them, smoothly where that is safe."""
+    if len(heights) == 1:
+        return stack
+    # Akima's spline does not overshoot where neighbouring planes differ abruptly.
+    spline = Akima1DInterpolator(heights, stack, axis=0, method="makima")
+    return np.asarray(spline(w), dtype=np.float64)
+
+
+def _cap(
+    end: NDArray[np.float64],
+    inner: NDArray[np.float64],
+    thickness: float,
+    beyond: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Signed distances beyond an end plane: the contour shrinks as a sphere's would.
+
+    The greatest depths r of the last two planes stand for a sphere's radii there; r squared falls
+    along the normal as a parabola, which gives the pole's height. It lies before the next plane,
+    on which nothing was drawn.
+    """
+    last, before = max(float(end.max()), 0.0), max(float(inner.max()), 0.0)
+    fall = max(before**2 - last**2, 0.0) / thickness + thickness
+    pole = (-fall + np.sqrt(fall**2 + 4 * last**2)) / 2
+    pole = float(np.clip(pole, 0.25 * thickness, 0.95 * thickness))
+    share = np.minimum(beyond / pole, 1)
+    shrunk = last * (1 - np.sqrt(1 - share)) + np.maximum(beyond - pole, 0)
+    return np.asarray(end[None] - shrunk[:, None, None], dtype=np.float64)
 
 
 def _signed_distance(

@@ -6,7 +6,8 @@ The numbers are those of ``dicom_listener.transport``. 1 stalls: ``test_a_stalle
 classes: ``test_listener``; 5 release within an object: ``test_a_release_within_an_object``; 6 slow
 handler: ``test_a_slow_disk``; 8 port scan: ``test_listener``; 9 idle work:
 ``test_idle_associations_take_no_time``; 10 late answers and commands that are none:
-``test_requests_ahead_of_answers`` and ``test_listener``.
+``test_requests_ahead_of_answers`` and ``test_listener``; 11 silent connections:
+``test_more_silent_connections_than_there_is_room_for``.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from dicom_listener.events import AssociationEnded, ObjectStored
+from dicom_listener.server import MAXIMUM_PENDING_CONNECTIONS
 from tests.dicom_listener.conftest import Running, Start, until
 from tests.dicom_listener.objects import SERIES, ct_slice, encode
 from tests.dicom_listener.raw_peer import (
@@ -87,6 +89,19 @@ def test_silent_connections(start: Start) -> None:
     try:
         assert works(running)
         assert all(peer.wait_for_end() for peer in peers)
+    finally:
+        for peer in peers:
+            peer.socket.close()
+
+
+def test_more_silent_connections_than_there_is_room_for(start: Start) -> None:
+    """The oldest ones go, long before their time is over."""
+    running = start(request_s=60.0)
+    peers = [RawPeer(running.port) for _ in range(MAXIMUM_PENDING_CONNECTIONS + 10)]
+    try:
+        assert works(running)
+        assert all(peer.wait_for_end() for peer in peers[:10])
+        assert peers[-1].associate() == ASSOCIATE_AC
     finally:
         for peer in peers:
             peer.socket.close()
