@@ -144,7 +144,7 @@ _CASES: Final = (
         name="five-probes",
         description="40 mm tumour of the upper pole, five probes and their streaks",
         site=TumourSite(8, 2, 30, 40),
-        placement=Placement(5, 13.0, 45.0, 2.0),
+        placement=Placement(5, 13.0, 45.0, 2.0, active_mm=40.0),
         monitoring=Protocol(512, 0.78, 56, 3.0, 3.0, 12.0),
         signed=False,
     ),

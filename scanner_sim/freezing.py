@@ -50,7 +50,10 @@ class Material:
 
 SOFT_TISSUE: Final = Material(0.5, 2.0, 1000 * 3600.0, 998 * 1800.0, 250e6)
 """Micromachines 2025 16(12):1321."""
-FAT: Final = Material(0.21, 0.3, 911 * 2300.0, 911 * 1800.0, 60e6)
+FAT: Final = Material(0.21, 0.3, 911 * 2300.0, 911 * 1800.0, 75e6)
+"""Perirenal fat; the water in it (``FAT_WATER``) is part of these."""
+FAT_WATER: Final = 0.15
+"""Share of water-rich tissue in fat."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ class Tissue:
     grid
         Evenly spaced, the same step along each axis.
     water
-        Share of water-rich tissue, 0 (fat) to 1.
+        Share of water-rich tissue, ``FAT_WATER`` to 1.
     perfusion
         Blood volume per tissue volume and second, 1/s.
     vessel
@@ -84,21 +87,22 @@ class FreezeSolver:
     def __init__(self, tissue: Tissue, probes: Sequence[Probe]) -> None:
         self._grid = tissue.grid
         self._step_m = float(tissue.grid.spacing[0]) * 1e-3
-        water = tissue.water.astype(np.float32)
+        lean = np.clip((tissue.water - FAT_WATER) / (1 - FAT_WATER), 0, 1).astype(np.float32)
 
         def mix(fat: float, soft: float) -> F32:
-            return (fat + (soft - fat) * water).astype(np.float32)
+            mixed: F32 = (fat + (soft - fat) * lean).astype(np.float32)
+            return mixed
 
         soft, fat = SOFT_TISSUE, FAT
         self._k_unfrozen = mix(fat.k_unfrozen, soft.k_unfrozen)
         self._k_gain = mix(fat.k_frozen, soft.k_frozen) - self._k_unfrozen
         latent = mix(fat.latent, soft.latent)
         span = np.float32(LIQUIDUS_C - SOLIDUS_C)
-        self._frozen_slope = 1 / mix(fat.c_frozen, soft.c_frozen)
-        self._change_slope = (span / latent).astype(np.float32)
-        self._unfrozen_slope = 1 / mix(fat.c_unfrozen, soft.c_unfrozen)
+        self._frozen_slope: F32 = np.float32(1) / mix(fat.c_frozen, soft.c_frozen)
+        self._change_slope: F32 = (span / latent).astype(np.float32)
+        self._unfrozen_slope: F32 = np.float32(1) / mix(fat.c_unfrozen, soft.c_unfrozen)
         self._unfrozen_shift = (LIQUIDUS_C - self._unfrozen_slope * latent).astype(np.float32)
-        # The axes of conduction: the largest k of the steepest material sets the time step.
+        # The fastest conductor sets the time step.
         worst = float((mix(fat.k_frozen, soft.k_frozen) * self._frozen_slope).max())
         self.step_s = STABLE * self._step_m**2 / (6 * worst)
 
@@ -187,7 +191,7 @@ class FreezeSolver:
             k[1:-1, 1:-1, 1:] + k[1:-1, 1:-1, :-1],
         ]
         inner_t, inner_h = temperature[core], enthalpy[core]
-        slopes = [
+        slopes: list[F32] = [
             slope[window][core]
             for slope in (
                 self._frozen_slope,

@@ -160,6 +160,16 @@ class Kidney:
         ]
         return Union((*parts, *branches), blend_mm=2.0)
 
+    @cached_property
+    def trunks(self) -> Union:
+        """The vessels at the hilum that are wide enough to keep their temperature."""
+        artery = tube([self.place(-34, -1, 4), self.place(-23, -2, 3)], [2.8, 2.6])
+        vein = tube([self.place(-36, -6, 0), self.place(-23, -5, -1)], [4.6, 4.0])
+        forks = [
+            Capsule(self.place(-23, -5, -1), self.place(-15, -5, w), 3.2, 2.4) for w in (6, -7)
+        ]
+        return Union((*artery, *vein, *forks))
+
     @property
     def _sunk(self) -> F64:
         """Where the great vessels lie compared with a kidney at the usual place."""

@@ -10,7 +10,7 @@ from scanner_sim.breathing import Pose
 from scanner_sim.grid import F32, F64, Box, Grid, Window, linear_weights
 from scanner_sim.probes import SHAFT_LENGTH_MM, SHAFT_RADIUS_MM, Probe, across
 
-METAL_HU = 9000.0
+METAL_HU = 16000.0
 """Far above the top of the scale, so that a pixel only partly filled saturates too."""
 
 _ROI_HALF_MM = 110.0

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner_sim.body import BLOOD_HU, FAT_HU, Body, Build
+from scanner_sim.freezing import FAT_WATER
 from scanner_sim.grid import F32, F64, Box, Grid
 from scanner_sim.kidney import Kidney
 from scanner_sim.render import paint
@@ -72,9 +73,9 @@ class Anatomy(Protocol):
 
 
 def water_share(hu: F32) -> F32:
-    """Share of water-rich tissue from CT numbers: fat keeps an eighth, gas and bone none."""
+    """Share of water-rich tissue from CT numbers: fat keeps a little, gas has none."""
     soft = np.clip((hu + 85) / 75, 0, 1)
-    share = np.float32(0.12) + np.float32(0.88) * soft
+    share = FAT_WATER + (1 - FAT_WATER) * soft
     share *= np.clip((hu + 300) / 120, 0, 1)
     share *= np.clip((420 - hu) / 250, 0.25, 1)
     return share.astype(np.float32)
@@ -193,8 +194,8 @@ class Phantom:
     def vessel(self, grid: Grid) -> NDArray[np.bool_]:
         """See Anatomy."""
         x, y, z = grid.open
-        blood = np.minimum(self.kidney.artery.distance(x, y, z), self.kidney.vein.distance(x, y, z))
-        return blood < 0
+        inside: NDArray[np.bool_] = self.kidney.trunks.distance(x, y, z) < 0
+        return inside
 
 
 @dataclass(frozen=True, eq=False)

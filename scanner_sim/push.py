@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event as NetworkEvent
 
@@ -122,8 +122,12 @@ class Pusher:
     ) -> int:
         """One association."""
         ae = _entity(self.calling_ae_title)
-        for uid in sorted({str(dataset.SOPClassUID) for dataset in datasets}):
-            ae.add_requested_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        # A context for each syntax: in a shared one the peer would choose, mostly Implicit.
+        ae.requested_contexts = [
+            build_context(uid, syntax)
+            for uid in sorted({str(dataset.SOPClassUID) for dataset in datasets})
+            for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+        ]
         association = self._associate(ae)
         sent = 0
         try:
