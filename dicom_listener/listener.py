@@ -23,14 +23,10 @@ from dicom_listener.events import (
     RefusalCode,
 )
 from dicom_listener.headers import HEADER_TAGS, HeaderError, ObjectHeader, parse_header
+from dicom_listener.server import GuardedServer, ServerHooks
 from dicom_listener.spool import Spool, SpoolError
 from dicom_listener.syntaxes import VERIFICATION
-from dicom_listener.transport import (
-    GuardedAssociation,
-    GuardedServer,
-    TransportHooks,
-    TransportLimits,
-)
+from dicom_listener.transport import GuardedAssociation, TransportLimits
 
 LOGGER = logging.getLogger(__name__)
 
@@ -198,8 +194,9 @@ class Listener:
                 (settings.host, settings.port),
                 settings.ae_title,
                 entity.supported_contexts,
-                limits=TransportLimits(settings.pdu_s, settings.maximum_object_bytes, networks),
-                hooks=TransportHooks(
+                limits=TransportLimits(settings.pdu_s, settings.maximum_object_bytes),
+                networks=networks,
+                hooks=ServerHooks(
                     connected=lambda: self.counters.add(connections=1),
                     refused=self._on_refused,
                     ended=self._on_ended,

@@ -1,4 +1,4 @@
-"""pynetdicom's server and associations, with what a hospital's network does to them mended.
+"""pynetdicom's associations, with what a hospital's network does to them mended.
 
 Each class overrides one part of pynetdicom 3.0; the numbers are those of the faults that were
 reproduced with it:
@@ -17,18 +17,17 @@ reproduced with it:
 9. both threads of an association looked for something to do 1000 times a second, which took 13 % of
    a core for each idle peer and half of the time of a busy one: here they wait until there is;
 10. an answer that came after the association was ended, or a command set without its command,
-    killed the thread: here the one is dropped, and the other ends the association.
+    killed the thread: here the one is dropped, and the other ends the association;
+11. connections that ask for nothing could take all threads and file handles: see ``server``.
 """
 
-import ipaddress
 import logging
 import select
 import socket
-import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -41,12 +40,7 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.transport import (
-    AddressInformation,
-    AssociationSocket,
-    RequestHandler,
-    ThreadedAssociationServer,
-)
+from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.syntaxes import ACCEPTED_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage_class
 
@@ -67,8 +61,6 @@ _RECEIVE_BYTES = 256 << 10
 _WAIT_S = 0.05
 """How long a thread waits for work before it looks at its timers."""
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 @dataclass(frozen=True)
 class TransportLimits:
@@ -80,21 +72,25 @@ class TransportLimits:
         Time for one PDU from its first byte to its last.
     object_bytes
         Longest data set.
-    networks
-        Peers outside of these are not let in; empty lets everybody in.
     """
 
     pdu_s: float
     object_bytes: int
-    networks: Sequence[Network] = ()
 
 
 @dataclass(frozen=True)
 class TransportHooks:
-    """Calls from the server's threads."""
+    """Calls from the association's thread.
 
-    connected: Callable[[], None]
-    refused: Callable[[str], None]
+    Attributes
+    ----------
+    settled
+        It asked for an association, or is over.
+    ended
+        It is over, and was accepted before.
+    """
+
+    settled: Callable[["GuardedAssociation"], None]
     ended: Callable[["GuardedAssociation"], None]
 
 
@@ -124,10 +120,27 @@ class GuardedSocket(AssociationSocket):
             return False
         if dul.to_user_queue.qsize():
             self._work()
+        if dul.state_machine.current_state == "Sta13":
+            # The association is over. pynetdicom would go on reading for as long as its peer goes
+            # on sending; closing with bytes unread would take our last word from the peer.
+            self._discard()
+            return False
         if self.socket.fileno() < 0:
             self.event_queue.put("Evt17")  # "connection closed", as the base class says it
             return False
         return dul.wait_for_bytes(self.socket)
+
+    def _discard(self) -> None:
+        """Read and forget what has come, within bounds."""
+        if self.socket is None:
+            return
+        self.socket.settimeout(0)
+        try:
+            for _ in range(16):
+                if not self.socket.recv(_RECEIVE_BYTES):
+                    break
+        except OSError:
+            LOGGER.debug("Nothing more to read")
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly ``nr_bytes``, or fewer when the peer closes.
@@ -328,6 +341,7 @@ class GuardedAssociation(Association):
             super().run_reactor()
         finally:
             raw = self.hang_up()
+            self._hooks.settled(self)
             self._guarded_dul.join()
             self._guarded_dul.close()
             if raw is not None:
@@ -341,6 +355,7 @@ class GuardedAssociation(Association):
         Called before the association is answered. Negotiating against all storage classes takes
         50 ms.
         """
+        self._hooks.settled(self)
         requested = self.requestor.primitive
         contexts: dict[str, PresentationContext] = {}
         for context in requested.presentation_context_definition_list if requested else []:
@@ -353,6 +368,7 @@ class GuardedAssociation(Association):
 
     def reject_for_now(self) -> None:
         """Reject as transient, local limit exceeded (PS3.8, 9.3.4), while being requested."""
+        self._hooks.settled(self)
         self.acse.send_reject(0x02, 0x03, 0x02)
         self.kill()
 
@@ -388,97 +404,3 @@ class GuardedAssociation(Association):
             self.abort()
             return
         StorageServiceClass(self).SCP(request, context)
-
-
-class GuardedHandler(RequestHandler):
-    """Makes the association for one connection."""
-
-    server: "GuardedServer"
-
-    def handle(self) -> None:
-        """Start the association's thread."""
-        association = self._create_association()
-        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-        association.start()
-
-    def _create_association(self) -> GuardedAssociation:
-        server = self.server
-        association = GuardedAssociation(self.ae, server.limits, server.hooks)
-        association._server = server  # noqa: SLF001 - as the base class does
-        association.name = f"AcceptorThread@{association.association_id}"
-        association.set_socket(GuardedSocket(association, self.request, server.limits))
-        acceptor = association.acceptor
-        acceptor.maximum_length = self.ae.maximum_pdu_size
-        acceptor.ae_title = server.ae_title
-        acceptor.address_info = self.local
-        acceptor.implementation_class_uid = self.ae.implementation_class_uid
-        acceptor.implementation_version_name = self.ae.implementation_version_name
-        association.requestor.address_info = self.remote
-        server.bind_handlers(association)
-        return association
-
-
-class GuardedServer(ThreadedAssociationServer):
-    """Accepts connections of the allowed networks, and hands each to its own thread."""
-
-    request_queue_size = 128
-    daemon_threads = True
-
-    def __init__(
-        self,
-        ae: AE,
-        address: tuple[str, int],
-        ae_title: str,
-        contexts: list[PresentationContext],
-        *,
-        limits: TransportLimits,
-        hooks: TransportHooks,
-        evt_handlers: list[Any],
-        ssl_context: None = None,
-    ) -> None:
-        self.limits = limits
-        self.hooks = hooks
-        super().__init__(ae, address, ae_title, contexts, ssl_context, evt_handlers, GuardedHandler)
-
-    def _bind_defaults(self) -> None:
-        """Only what is needed to answer (fault 7)."""
-        for event in evt._INTERVENTION_EVENTS:  # noqa: SLF001 - the base class does the same
-            self.bind(event, evt.get_default_handler(event))
-
-    def bind_handlers(self, association: GuardedAssociation) -> None:
-        """Give an association the server's handlers."""
-        for event, handlers in self._handlers.items():
-            if isinstance(event, evt.InterventionEvent):
-                handler, arguments = cast("tuple[Callable[..., Any], list[Any] | None]", handlers)
-                association.bind(event, handler, arguments)
-            else:
-                for handler, arguments in cast("list[tuple[Any, Any]]", handlers):
-                    association.bind(event, handler, arguments)
-
-    def end_all(self) -> None:
-        """Close every connection that is left, and wait for its threads."""
-        for association in self.active_associations:
-            assert isinstance(association, GuardedAssociation)
-            association.hang_up()
-            association.join(self.limits.pdu_s)
-
-    def verify_request(self, _request: Any, client_address: Any) -> bool:
-        """Whether a peer with this address is let in at all."""
-        address = ipaddress.ip_address(str(client_address[0]).split("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        networks = self.limits.networks
-        if networks and not any(address in network for network in networks):
-            self.hooks.refused(str(address))
-            return False
-        self.hooks.connected()
-        return True
-
-    def server_bind(self) -> None:
-        """Bind; SO_REUSEADDR lets a restart take the port over, but not a second service."""
-        super().server_bind()
-        self.address_info = AddressInformation.from_tuple(self.server_address)
-
-    def handle_error(self, _request: Any, client_address: Any) -> None:
-        """A connection that failed before it had an association."""
-        LOGGER.error("A connection from %s failed: %r", client_address, sys.exc_info()[1])

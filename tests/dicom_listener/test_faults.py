@@ -11,6 +11,7 @@ handler: ``test_a_slow_disk``; 8 port scan: ``test_listener``; 9 idle work:
 """
 
 import contextlib
+import select
 import struct
 import threading
 import time
@@ -95,13 +96,14 @@ def test_silent_connections(start: Start) -> None:
 
 
 def test_more_silent_connections_than_there_is_room_for(start: Start) -> None:
-    """The oldest ones go, long before their time is over."""
+    """Old ones go, long before their time is over."""
     running = start(request_s=60.0)
     peers = [RawPeer(running.port) for _ in range(MAXIMUM_PENDING_CONNECTIONS + 10)]
     try:
         assert works(running)
-        assert all(peer.wait_for_end() for peer in peers[:10])
-        assert peers[-1].associate() == ASSOCIATE_AC
+        sockets = [peer.socket for peer in peers]
+        until(lambda: len(select.select(sockets, [], [], 0)[0]) >= 10)
+        assert len(select.select(sockets, [], [], 0)[0]) <= 12
     finally:
         for peer in peers:
             peer.socket.close()
