@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.ice import Ice, find_ice
+from segmentation.kidney import kidney_region
 from segmentation.margins import Clearance, TumourMargin, clearance, tumour_margin
 from segmentation.probes import Probe, find_probes
 from segmentation.registration import (
     KidneyPatch,
     Registered,
     RegistrationError,
-    carried_patch,
     kidney_patch,
     register,
 )
@@ -117,7 +117,7 @@ def _untimed(_: str) -> None:
 def targets_of(
     structures: Sequence[Structure],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, 3) and (M, 3): surface points of tumour and hilum, what registration is centred on.
+    """(N, 3) and (M, 3): points that fill tumour and hilum, what registration is centred on.
 
     Raises
     ------
@@ -128,8 +128,8 @@ def targets_of(
     if len(tumours) != 1:
         count = "No" if not tumours else "More than one"
         raise NotAssessable("no_tumour", f"{count} tumour is contoured.")
-    hila = [s.surface.points_lps_mm for s in structures if s.kind == "hilum"]
-    return tumours[0].surface.points_lps_mm, np.concatenate([np.empty((0, 3)), *hila])
+    hila = [s.inside_lps_mm for s in structures if s.kind == "hilum"]
+    return tumours[0].inside_lps_mm, np.concatenate([np.empty((0, 3)), *hila])
 
 
 def prepare(
@@ -149,14 +149,14 @@ def prepare(
     """
     tumour, hilum = targets_of(structures)
     try:
-        patch = kidney_patch(planning, tumour, hilum)
+        kidney = kidney_region(planning, tumour, hilum)
         registered = Registered(Rigid.identity(), 0.0, 1.0)
         if not same_scan:
+            patch = kidney_patch(planning, kidney, Rigid.identity(), tumour, hilum)
             registered = register(patch, baseline)
             _check(registered, "planning scan")
-            move = registered.transform
-            tumour, hilum = move.apply(tumour), move.apply(hilum)
-            patch = carried_patch(patch, move, baseline, tumour, hilum)
+            tumour, hilum = (registered.transform.apply(points) for points in (tumour, hilum))
+        patch = kidney_patch(baseline, kidney, registered.transform, tumour, hilum)
     except RegistrationError as error:
         raise NotAssessable("registration_failed", str(error)) from error
     return Reference(

@@ -1,16 +1,16 @@
 """Rigid registration of two scans round the kidney, and how far it may be believed.
 
 Least squares over the kidney and its edge on a small grid: the moving image is cropped and smoothed
-first, which is what makes this fast. Psoas, ribs and spine do not move with the kidney and are cut
-off by shape; metal and bone are masked; ice, moving gas and whatever else changed between the scans
-are outliers to a robust estimator and lose their weight.
+first, which is what makes this fast. Psoas, ribs and spine do not move with the kidney and are left
+out (``segmentation.kidney``); metal and bone are masked; ice, moving gas and whatever else changed
+between the scans are outliers to a robust estimator and lose their weight.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813  its usual name
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -27,12 +27,8 @@ REACH_MM = 34.0
 CAPTURE_MM = 24.0
 """Largest shift looked for; free breathing moves the kidney by up to 20 mm (domain facts, 2.2)."""
 
-SOFT_TISSUE_HU = (-30.0, 300.0)
 METAL_HU = 600.0
 BONE_HU = 350.0
-NECK_STEPS = 2
-"""Bridges thinner than twice this many grid steps (12 mm) do not belong to the kidney."""
-
 RIM_STEPS = 2
 """The kidney's mask is widened by this much, so that its edge in fat is inside."""
 
@@ -100,66 +96,39 @@ class KidneyPatch:
     centre_lps_mm: NDArray[np.float64]
 
 
-def kidney_patch(scan: Volume, tumour_lps_mm: ArrayLike, hilum_lps_mm: ArrayLike) -> KidneyPatch:
-    """The kidney that holds the tumour, on the registration's grid.
-
-    Parameters
-    ----------
-    tumour_lps_mm, hilum_lps_mm
-        (N, 3) points of the structures' surfaces in the scan's frame; the hilum's may be none.
-
-    Raises
-    ------
-    RegistrationError
-        There is no soft tissue round the tumour.
-    """
-    tumour = np.atleast_2d(np.asarray(tumour_lps_mm, dtype=np.float64))
-    image, hard = _image_and_hard(scan, tumour, hilum_lps_mm)
-    soft = (image.array > SOFT_TISSUE_HU[0]) & (image.array < SOFT_TISSUE_HU[1])
-    core = ndimage.binary_erosion(soft & ~hard, iterations=NECK_STEPS)
-    labels, _ = ndimage.label(core)
-    inside = labels[_voxels_near(image, tumour)]
-    touched = np.unique(inside[inside > 0])
-    kidney = np.isin(labels, touched)
-    kidney = ndimage.binary_dilation(kidney, iterations=NECK_STEPS)
-    return _patch(image, _like(image, kidney), hard, tumour)
-
-
-def carried_patch(
-    patch: KidneyPatch,
-    transform: Rigid,
-    scan: Volume,
-    tumour_lps_mm: ArrayLike,
-    hilum_lps_mm: ArrayLike,
+def kidney_patch(
+    scan: Volume, kidney: Volume, to_scan: Rigid, tumour_lps_mm: Points, hilum_lps_mm: Points
 ) -> KidneyPatch:
-    """The same kidney in another scan, which may hold metal: its shape is taken from the first.
-
-    Probes tie the kidney to the body wall, so that in a needles-in scan its shape can't be found
-    from connected soft tissue.
+    """What is registered in later scans: the kidney and its edge in ``scan``.
 
     Parameters
     ----------
-    transform
-        Takes the patch's frame to the scan's.
+    kidney
+        Above 0.5 in the kidney, in another scan's frame perhaps: probes tie the kidney to the body
+        wall, so that its shape is better taken from a scan without them.
+    to_scan
+        Takes the kidney's frame to the scan's.
     tumour_lps_mm, hilum_lps_mm
-        As for ``kidney_patch``, in the scan's frame.
+        (N, 3) points that fill the structures, in the scan's frame; the hilum's may be none.
 
     Raises
     ------
     RegistrationError
         Too little of the kidney is in the scan.
     """
-    tumour = np.atleast_2d(np.asarray(tumour_lps_mm, dtype=np.float64))
-    image, hard = _image_and_hard(scan, tumour, hilum_lps_mm)
-    kidney = resample(patch.kidney, image, transform.inverse(), outside=0.0)
-    return _patch(image, kidney, hard, tumour)
+    image, hard = _image_and_hard(scan, tumour_lps_mm, hilum_lps_mm)
+    moved = resample(kidney, image, to_scan.inverse(), outside=0.0)
+    mask = ndimage.binary_dilation(moved.array > 0.5, iterations=RIM_STEPS) & ~hard
+    if int(mask.sum()) < MIN_MASK_VOXELS:
+        raise RegistrationError("No kidney was found round the tumour.")
+    return KidneyPatch(image, moved, mask, tumour_lps_mm.mean(axis=0))
 
 
 def _image_and_hard(
-    scan: Volume, tumour: Points, hilum_lps_mm: ArrayLike
+    scan: Volume, tumour: Points, hilum: Points
 ) -> tuple[Volume, NDArray[np.bool_]]:
     """HU round the targets on the patch's grid, and where metal or bone is."""
-    target = np.concatenate([tumour, np.asarray(hilum_lps_mm, dtype=np.float64).reshape(-1, 3)])
+    target = np.concatenate([tumour, hilum])
     cropped = scan.crop_around(target, REACH_MM + 4 * STEP_MM)
     grid = grid_around(scan, target, REACH_MM, STEP_MM)
     image = resample(_smooth(cropped, SMOOTH_MM[1]), grid)
@@ -167,27 +136,6 @@ def _image_and_hard(
     bone = ndimage.binary_dilation(image.array > BONE_HU, iterations=1)
     beyond = image.array <= -1000
     return image, metal | bone | beyond
-
-
-def _like(image: Volume, array: NDArray[np.bool_]) -> Volume:
-    return Volume(array.astype(np.float32), image.origin_lps_mm, image.direction, image.spacing_mm)
-
-
-def _patch(image: Volume, kidney: Volume, hard: NDArray[np.bool_], tumour: Points) -> KidneyPatch:
-    mask = ndimage.binary_dilation(kidney.array > 0.5, iterations=RIM_STEPS) & ~hard
-    if int(mask.sum()) < MIN_MASK_VOXELS:
-        raise RegistrationError("No kidney was found round the tumour.")
-    return KidneyPatch(image, kidney, mask, tumour.mean(axis=0))
-
-
-def _voxels_near(image: Volume, points: Points) -> tuple[NDArray[np.intp], ...]:
-    """Voxels in the points' bounding box."""
-    index = image.to_index(points)
-    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, None)
-    high = np.ceil(index.max(axis=0)).astype(int) + 1
-    box = np.zeros(image.array.shape, dtype=bool)
-    box[low[2] : high[2], low[1] : high[1], low[0] : high[0]] = True
-    return np.nonzero(box)
 
 
 def register(patch: KidneyPatch, scan: Volume) -> Registered:
