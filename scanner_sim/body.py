@@ -67,11 +67,13 @@ class Body:
         self._loops = self._draw_bowel(rng, keep_free)
         self._threads = self._draw_mesentery(rng, keep_free)
         self.psoas = tuple(
-            Column(np.array([s * 37.0, 52.0]), (14.0, 17.0), -170, 60, (-0.13 * s, -0.03), s * 20.0)
+            Column(
+                np.array([s * 37.0, 52.0]), (14.0, 17.0), -170, 140, (-0.13 * s, -0.03), s * 20.0
+            )
             for s in (-1, 1)
         )
         self.lumborum = tuple(
-            Column(np.array([s * 66.0, 78.0]), (17.0, 7.0), -170, 70, (-0.1 * s, 0.0), s * 28.0)
+            Column(np.array([s * 66.0, 78.0]), (17.0, 7.0), -170, 140, (-0.1 * s, 0.0), s * 28.0)
             for s in (-1, 1)
         )
         self.spine = Column(np.array([0.0, _SPINE_Y]), (24.0, 18.0), -200, 200)

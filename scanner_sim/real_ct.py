@@ -53,7 +53,8 @@ _HEIGHT_MM = 210.0
 class RealAnatomy:
     """A real CT with a tumour added; implements ``phantom.Anatomy``.
 
-    Coordinates are the CT's own, LPS mm.
+    Coordinates are the CT's own, LPS mm. The tumour sits at the kidney's outer edge, ``site.w_mm``
+    above the hilum, ``site.u_mm`` further out and ``site.v_mm`` further back than usual.
 
     Raises
     ------
@@ -89,7 +90,7 @@ class RealAnatomy:
         self._static = Field(grid, away.astype(np.float32) - np.float32(1.0), 0.0)
 
         self._hilum = _find_hilum(label, grid)
-        level = self._hilum.centre[2]
+        level = self._hilum.centre[2] + site.w_mm
         layer = np.abs(grid.z - level) < 8
         centre = _centroid(label & layer[:, None, None], grid)
         toward = self.outwards * np.array([1, 1, 0])
@@ -98,8 +99,9 @@ class RealAnatomy:
         x, y, z = ray.astype(np.float32).T
         outside = np.flatnonzero(self._kidney.distance(x, y, z) > 0)
         edge = ray[outside[0]]
-        offset = np.array([side * site.u_mm, site.v_mm, site.w_mm])
-        self._tumour = lumpy(edge - _EMBEDDED_MM * toward + offset, site.diameter_mm, rng)
+        inwards = _EMBEDDED_MM - site.u_mm
+        at = edge - inwards * toward + np.array([0.0, site.v_mm, 0.0])
+        self._tumour = lumpy(at, site.diameter_mm, rng)
         half = (self.reach.upper - self.reach.lower) / 2
         self._middle = (self.reach.upper + self.reach.lower) / 2
         self._texture = Texture(rng, (float(half[0]), float(half[1]), float(half[2])))
