@@ -156,6 +156,7 @@ def ct_localizer(
     dataset.PixelSpacing = [float(grid.spacing[2]), float(grid.spacing[0])]
     dataset.SliceThickness = round(float(grid.y[-1] - grid.y[0]), 3)
     _store(dataset, np.clip(picture, 0, 4095), signed=identity.signed)
+    del dataset.RescaleType  # a localizer's numbers are not Hounsfield units
     return [dataset]
 
 

@@ -2,7 +2,7 @@
 
 Explicit finite differences on the volumetric enthalpy H, from which the temperature follows as a
 line of three pieces (frozen, changing, unfrozen). Unlike an apparent heat capacity this conserves
-the latent heat whatever the time step. Constants: docs/decisions and the tables named below.
+the latent heat whatever the time step.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner_sim.grid import F32, Box, Field, Grid
-from scanner_sim.probes import Probe
+from scanner_sim.probes import DEAD_TIP_MM, Probe
 
 BODY_C: Final = 37.0
 LIQUIDUS_C: Final = -1.0
@@ -262,8 +262,8 @@ KERNEL_STEPS: Final = 0.8
 enough that the shaft's place between the nodes does not matter."""
 GRIP_W_PER_MK: Final = 14.0
 """Heat taken per metre of shaft and kelvin on a grid of 1.5 mm; set so that a single probe meets
-the anchors of the sanity run (29.6, 25.8 and 21.2 mm across at 0 C after 10 min at a perfusion of
-0, 0.006 and 0.02 1/s; ours are 29.8, 25.4 and 20.1 mm)."""
+a fine axisymmetric solution with the same constants (29.6, 25.8 and 21.2 mm across at 0 C after
+10 min at a perfusion of 0, 0.006 and 0.02 1/s; ours are 29.8, 25.4 and 20.1 mm)."""
 
 
 def _grip(step_mm: float) -> float:
@@ -282,7 +282,7 @@ def _sources(grid: Grid, probes: Sequence[Probe]) -> tuple[NDArray[np.intp], F32
     for probe in probes:
         ends = np.array(probe.active_ends)
         length_mm = float(np.linalg.norm(ends[1] - ends[0]))
-        points = probe.points(5.0, 5.0 + length_mm, step / 4)
+        points = probe.points(DEAD_TIP_MM, DEAD_TIP_MM + length_mm, step / 4)
         centre = np.rint((points - grid.origin) / step).astype(int)
         for offset in np.ndindex(*(2 * reach + 1,) * 3):
             cell = centre + np.array(offset) - reach

@@ -34,10 +34,6 @@ class Box:
         """The smallest box that holds both."""
         return Box(np.minimum(self.lower, other.lower), np.maximum(self.upper, other.upper))
 
-    def meet(self, other: "Box") -> "Box":
-        """The part that both share."""
-        return Box(np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper))
-
     @staticmethod
     def around(points_lps_mm: F64, reach_mm: float = 0.0) -> "Box":
         """The bounding box of (n, 3) points."""
@@ -104,13 +100,6 @@ class Grid:
     def part(self, window: Window) -> "Grid":
         """The grid of that part."""
         return Grid(self.x[window[2]], self.y[window[1]], self.z[window[0]])
-
-    def finer_z(self, count: int, thickness_mm: float) -> "Grid":
-        """Each z replaced by ``count`` evenly spaced ones that fill the slice's thickness."""
-        offsets = ((np.arange(count) + 0.5) / count - 0.5) * thickness_mm
-        # Where slices overlap the offsets of neighbours interleave; order within z is kept by
-        # slice, which is all that averaging and sampling need.
-        return Grid(self.x, self.y, (self.z[:, None] + offsets[None, :]).ravel())
 
     def slabs(self, count: int) -> Iterator[tuple[slice, "Grid"]]:
         """The grid in pieces of at most ``count`` z positions."""

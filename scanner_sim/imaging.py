@@ -98,7 +98,8 @@ class Imager:
         self.grid = protocol.grid(centre)
         self._blur_px = _BLUR_MM / protocol.pixel_mm
         self._offsets = _offsets(protocol.thickness_mm, 1.0)
-        coarse = _offsets(protocol.thickness_mm, 2.0)
+        # What does not move is seen often and changes slowly along z: fewer levels will do.
+        coarse = _offsets(protocol.thickness_mm, 3.0)
         parts = [scene.anatomy.hu(self._shifted(offset)) for offset in coarse]
         self._background = self._blur(np.mean(parts, axis=0, dtype=np.float32))
         self._loudness = self._noise_map()

@@ -82,11 +82,6 @@ class Kidney:
         """A point of the kidney's frame in LPS mm."""
         return np.asarray(self.centre + self.axes @ np.array([u, v, w]))
 
-    def direction(self, u: float, v: float, w: float) -> F64:
-        """A direction of the kidney's frame in LPS, unit length."""
-        vector = self.axes @ np.array([u, v, w])
-        return np.asarray(vector / np.linalg.norm(vector))
-
     @cached_property
     def outline(self) -> Bean:
         """Parenchyma and sinus together."""

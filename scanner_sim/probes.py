@@ -7,7 +7,7 @@ import numpy as np
 from scanner_sim.grid import F64
 
 SHAFT_RADIUS_MM = 0.75
-"""17 gauge: 1.5 mm outside (domain facts 6.3)."""
+"""17 gauge: 1.5 mm outside."""
 
 DEAD_TIP_MM = 5.0
 """Uncooled length at the tip."""

@@ -1,4 +1,4 @@
-"""The ice against the anchors of the sanity run (domain facts 6.4) and against arithmetic."""
+"""The ice against a fine axisymmetric solution with the same constants, and against arithmetic."""
 
 import numpy as np
 import pytest
