@@ -83,6 +83,12 @@ class Reference:
         """The tumour."""
         return next(s for s in self.structures if s.kind == "tumour")
 
+    @property
+    def hilum_lps_mm(self) -> NDArray[np.float64]:
+        """(N, 3): points that fill the hilum, in the planning frame; may be none."""
+        hila = [s.inside_lps_mm for s in self.structures if s.kind == "hilum"]
+        return np.concatenate([np.empty((0, 3)), *hila])
+
 
 @dataclass(frozen=True, eq=False)
 class Assessed:
@@ -194,6 +200,7 @@ def assess(scan: Volume, reference: Reference, *, stage: Stage = _untimed) -> As
         registered.transform.inverse(),
         probes,
         tumour,
+        to_scan.apply(reference.hilum_lps_mm),
     )
     if ice is None:
         raise NotAssessable("no_ice", "No ice was found at the probes.")

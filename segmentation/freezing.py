@@ -9,17 +9,34 @@ what the fit leaves over is carried to the invisible edge nearby.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.optimize import lsq_linear
 
 from segmentation.probes import Probe
 from segmentation.sampling import resample, sample, voxel_centres
 from segmentation.volume import Volume
 
+PARTS = 3
+"""Parts of a freezing zone with strengths of their own: near large vessels a probe freezes less."""
+
+END_MM = 2.0
+"""A rod of one temperature takes more heat at its ends than a line of equal sources: the line is
+made longer by this at both ends."""
+
 EQUAL_STRENGTH = 0.15
-"""Weight of the wish that all probes freeze alike, against one unit per visible edge point."""
+"""Weight of the wish that all parts freeze alike, against one unit per visible edge point."""
+
+SINK_POINTS = 40
+SINK_RADIUS_MM = 3.0
+SINK_SCALE_MM = 10.0
+"""Vessels' radius, and the length that makes a sink's potential a number like a probe's."""
+
+NO_SINK = 0.02
+"""Weight of the wish that nothing is taken away at the hilum."""
 
 CARRY_SIGMA_MM = 10.0
 """Reach over which a left-over at the visible edge is carried to the invisible edge."""
@@ -49,31 +66,48 @@ class FreezingModel:
     residual_mm: float
 
 
-def potentials(probes: Sequence[Probe], points_lps_mm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(…, P): line potential of each probe's freezing zone at (…, 3) points.
+def potentials(
+    probes: Sequence[Probe], sinks_lps_mm: NDArray[np.float64], points_lps_mm: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(…, 3 P or 3 P + 1): line potential of each part of each freezing zone at (…, 3) points.
 
-    ``ln((r1 + r2 + L) / (r1 + r2 - L))`` with r1, r2 the distances to the zone's ends and L its
-    length.
+    ``ln((r1 + r2 + L) / (r1 + r2 - L))`` with r1, r2 the distances to the part's ends and L its
+    length. The last column, where there are heat sinks, is what they take away, as point
+    potentials 1/r.
     """
-    answer = np.empty((*points_lps_mm.shape[:-1], len(probes)), dtype=np.float32)
-    for n, probe in enumerate(probes):
-        ends = probe.active_ends_lps_mm.astype(np.float32)
-        length = float(np.linalg.norm(ends[1] - ends[0]))
-        reach = np.zeros(points_lps_mm.shape[:-1], dtype=np.float32)
-        for end in ends:
-            offset = points_lps_mm - end
-            reach += np.sqrt(np.einsum("...i,...i->...", offset, offset))
-        answer[..., n] = np.log((reach + length) / np.maximum(reach - length, 0.05))
-    return answer
+    columns = []
+    for probe in probes:
+        near, far = probe.active_ends_lps_mm
+        near, far = near - END_MM * probe.direction, far + END_MM * probe.direction
+        ends = [near + (far - near) * n / PARTS for n in range(PARTS + 1)]
+        length = float(np.linalg.norm(far - near)) / PARTS
+        offsets = [points_lps_mm - end.astype(np.float32) for end in ends]
+        radii = [np.sqrt(np.einsum("...i,...i->...", o, o)) for o in offsets]
+        for start, end in pairwise(radii):
+            reach = start + end
+            columns.append(np.log((reach + length) / np.maximum(reach - length, 0.05)))
+    if len(sinks_lps_mm):
+        total = np.zeros(points_lps_mm.shape[:-1], dtype=np.float32)
+        thinned = sinks_lps_mm[:: max(1, len(sinks_lps_mm) // SINK_POINTS)]
+        for sink in thinned.astype(np.float32):
+            offset = points_lps_mm - sink
+            total += 1 / np.sqrt(np.einsum("...i,...i->...", offset, offset) + SINK_RADIUS_MM**2)
+        columns.append(-total * SINK_SCALE_MM / len(thinned))
+    return np.stack(columns, axis=-1).astype(np.float32)
 
 
 def fit(
-    probes: Sequence[Probe], edge_lps_mm: NDArray[np.float64], grid: Volume
+    probes: Sequence[Probe],
+    sinks_lps_mm: NDArray[np.float64],
+    edge_lps_mm: NDArray[np.float64],
+    grid: Volume,
 ) -> FreezingModel | None:
     """Fit the potentials to points of the visible edge; None where too few are visible.
 
     Parameters
     ----------
+    sinks_lps_mm
+        (M, 3) points that fill the hilum, whose vessels warm the tissue; may be none.
     edge_lps_mm
         (N, 3) points of the visible ice edge, in the grid's frame.
     grid
@@ -82,11 +116,11 @@ def fit(
     if len(edge_lps_mm) < MIN_EDGE_POINTS or not probes:
         return None
     edge = edge_lps_mm[:: max(1, len(edge_lps_mm) // 3000)]
-    at_edge = potentials(probes, edge.astype(np.float32)).astype(np.float64)
-    strengths = _strengths(at_edge)
+    at_edge = potentials(probes, sinks_lps_mm, edge.astype(np.float32)).astype(np.float64)
+    strengths = _strengths(at_edge, PARTS * len(probes))
     # Solved on a coarse grid: the potential is smooth, and logarithms of a million points are slow.
     coarse = _coarse(grid)
-    field = potentials(probes, voxel_centres(coarse)) @ strengths.astype(np.float32)
+    field = potentials(probes, sinks_lps_mm, voxel_centres(coarse)) @ strengths.astype(np.float32)
     slope = np.sqrt(sum(g**2 for g in np.gradient(field, CARRY_STEP_MM)))
     depth = np.clip((field - 1) / np.maximum(slope, 1e-3), -CLIP_MM, CLIP_MM)
     modelled = _with(coarse, depth)
@@ -98,15 +132,25 @@ def fit(
     )
 
 
-def _strengths(at_edge: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P,): non-negative strengths for which the weighted potential is nearest to 1 on the edge."""
+def _strengths(at_edge: NDArray[np.float64], freezing: int) -> NDArray[np.float64]:
+    """(3 P or 3 P + 1,): strengths, none negative, that bring the potential nearest to 1 there.
+
+    ``freezing`` is how many columns are parts of probes; each of these is drawn towards the common
+    strength, a heat sink towards none.
+    """
     count = at_edge.shape[1]
-    common = 1 / float(np.median(at_edge.sum(axis=1)))
-    weight = EQUAL_STRENGTH * len(at_edge)
-    scale = float(np.mean(at_edge**2))
-    normal = at_edge.T @ at_edge + weight * scale * np.eye(count)
-    wish = at_edge.sum(axis=0) + weight * scale * common
-    return np.asarray(np.maximum(np.linalg.solve(normal, wish), 0.2 * common), dtype=np.float64)
+    common = 1 / float(np.median(at_edge[:, :freezing].sum(axis=1)))
+    scale = float(np.mean(at_edge[:, :freezing] ** 2)) * len(at_edge)
+    weight = np.full(count, EQUAL_STRENGTH * scale)
+    weight[freezing:] = NO_SINK * scale
+    wished = np.zeros(count)
+    wished[:freezing] = common
+    # Ridge regression towards the wish, as more rows of a bounded least-squares problem.
+    rows = np.concatenate([at_edge, np.diag(np.sqrt(weight))])
+    targets = np.concatenate([np.ones(len(at_edge)), np.sqrt(weight) * wished])
+    lower = np.zeros(count)
+    lower[:freezing] = 0.02 * common
+    return np.asarray(lsq_linear(rows, targets, (lower, np.inf)).x, dtype=np.float64)
 
 
 def _coarse(grid: Volume) -> Volume:

@@ -42,6 +42,9 @@ VISIBLE_WATER = (0.45, 0.75)
 
 METAL_HU = 400.0
 METAL_RIM_MM = 2.0
+BONE_RIM_MM = 4.0
+"""Ribs move otherwise than the kidney; so does what lies on them."""
+
 GAS_HU = -350.0
 SEED_MM = (2.5, 6.0)
 """Ring round the freezing zone in which the first ice shows, outside the shaft's own blur."""
@@ -131,6 +134,7 @@ def find_ice(
     scan_to_baseline: Rigid,
     probes: Sequence[Probe],
     tumour_lps_mm: NDArray[np.float64],
+    hilum_lps_mm: NDArray[np.float64],
 ) -> Ice | None:
     """Segment the ice; None where there is none.
 
@@ -141,8 +145,8 @@ def find_ice(
     kidney
         Above 0.5 where the kidney is, in the baseline's frame. Only there do the two scans fit
         each other: fat, muscle and bowel round it move otherwise, and a change there is no ice.
-    probes, tumour_lps_mm
-        In the scan's frame.
+    probes, tumour_lps_mm, hilum_lps_mm
+        In the scan's frame; (N, 3) points of the structures, the hilum's may be none.
     """
     change = _compare(scan, baseline, kidney, scan_to_baseline, probes, tumour_lps_mm)
     visible = change.trusted > 0.5
@@ -156,7 +160,7 @@ def find_ice(
         return None
     drop = _drop_hu(change, frozen & visible)
     seen, leaked = _grow(change, _depth_seen(change, drop), None)
-    model = freezing.fit(probes, _visible_edge(change, seen), change.grid)
+    model = freezing.fit(probes, hilum_lps_mm, _visible_edge(change, seen), change.grid)
     if model is not None:
         seen, leaked = _grow(
             change, _depth_seen(change, drop), model.depth.array.astype(np.float32)
@@ -196,13 +200,11 @@ def _compare(
     grid = grid_around(scan, extent, GRID_REACH_MM, GRID_STEP_MM)
     now = resample(scan, grid).array
     before = resample(baseline, grid, scan_to_baseline).array
-    metal = (now > METAL_HU) | (before > METAL_HU)
-    rim = int(np.ceil(METAL_RIM_MM / GRID_STEP_MM))
-    metal = _near_probes(metal, grid, probes)
-    blurred_metal = ndimage.binary_dilation(metal, iterations=rim)
+    bright = (now > METAL_HU) | (before > METAL_HU)
     gas = now < GAS_HU
-    unknown = gas | (before < GAS_HU)
-    keep = np.asarray(~(blurred_metal | unknown), dtype=np.float32)
+    metal = _dilated(_near_probes(bright, grid, probes), METAL_RIM_MM)
+    bone = _dilated(bright & ~metal, BONE_RIM_MM)
+    keep = np.asarray(~(metal | bone | gas | (before < GAS_HU)), dtype=np.float32)
     sigma = SMOOTH_MM / GRID_STEP_MM
     weight = np.maximum(np.asarray(ndimage.gaussian_filter(keep, sigma, truncate=3)), 1e-3)
     change = np.clip(now - before, -250, 250)
@@ -225,6 +227,11 @@ def _compare(
         gas=gas,
         probe_distance_mm=_probe_distance(grid, probes),
     )
+
+
+def _dilated(mask: NDArray[np.bool_], reach_mm: float) -> NDArray[np.bool_]:
+    steps = int(np.ceil(reach_mm / GRID_STEP_MM))
+    return np.asarray(ndimage.binary_dilation(mask, iterations=steps), dtype=bool)
 
 
 def _near_probes(
@@ -331,7 +338,7 @@ def _join(
         share = np.where(change.trusted > 0.25, 1.0, 0.0).astype(np.float32)
         modelled = np.where(change.probe_distance_mm < SEED_MM[1], 1.0, -CLIP_MM)
     else:
-        share = change.trusted
+        share = np.clip(2 * change.trusted - 1, 0, 1)
         lead = FAT_LEAD_MM * np.clip(2 * (1 - change.water), 0, 1)
         modelled = np.clip(model.depth.array + lead, -CLIP_MM, CLIP_MM)
     field = (share * seen + (1 - share) * modelled).astype(np.float32)

@@ -37,6 +37,9 @@ BETWEEN_MM = 9.0
 SINUS_MM = 16.0
 """Gaps up to this between parts of the kidney are its sinus, and move with it."""
 
+APART_MM = 6.0
+"""The gap between the kidney and other tissue is no sinus."""
+
 Points = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -84,7 +87,10 @@ def kidney_region(scan: Volume, tumour_lps_mm: Points, hilum_lps_mm: Points) -> 
     )
     kidney = sitk.GetArrayFromImage(flooded) == 2
     kidney = _connected(kidney & soft, kidney_seed) | ndimage.binary_dilation(hilum)
-    kidney = _closed(kidney, int(SINUS_MM / 2 / STEP_MM)) & ~bone
+    other = soft & ~kidney
+    beside = ndimage.binary_dilation(other, iterations=int(APART_MM / STEP_MM))
+    closed = _closed(kidney, int(SINUS_MM / 2 / STEP_MM)) & ~beside
+    kidney = ((kidney | closed) & ~on_bone | tumour) & ~bone
     return Volume(kidney.astype(np.float32), grid.origin_lps_mm, grid.direction, grid.spacing_mm)
 
 

@@ -94,16 +94,24 @@ def tumour_margin(
 def clearance(
     ice: Ice, structure: Structure, to_scan: Rigid, *, registration_mm: float, slice_mm: float
 ) -> Clearance:
-    """Distance of the ice to a structure; ``to_scan`` takes the planning frame to the scan's."""
-    points = to_scan.apply(structure.surface.points_lps_mm)
-    depth, nearest = ice.surface.depth(points)
-    deepest = int(np.argmax(depth))
-    spread = _spread_mm(ice, int(nearest[deepest]), registration_mm, slice_mm)
-    return Clearance(
-        structure=structure,
-        distance_mm=_estimate(-float(depth[deepest]), spread),
-        nearest_point_lps_mm=points[deepest],
-    )
+    """Distance of the ice to a structure; ``to_scan`` takes the planning frame to the scan's.
+
+    The least, over the ice's surface, of the signed distance to the structure. A structure that
+    lies wholly inside the ice is as deep as its own deepest point.
+    """
+    in_planning = to_scan.inverse().apply(ice.surface.points_lps_mm)
+    inside, nearest = structure.surface.depth(in_planning)
+    at = int(np.argmax(inside))
+    value = -float(inside[at])
+    point = to_scan.apply(structure.surface.points_lps_mm[nearest[at]])
+    if value > 0:
+        points = to_scan.apply(structure.surface.points_lps_mm)
+        depth, touched = ice.surface.depth(points)
+        deepest = int(np.argmax(depth))
+        if depth[deepest] > 0:
+            value, point, at = -float(depth[deepest]), points[deepest], int(touched[deepest])
+    spread = _spread_mm(ice, at, registration_mm, slice_mm)
+    return Clearance(structure, _estimate(value, spread), point)
 
 
 def _spread_mm(ice: Ice, at: int, registration_mm: float, slice_mm: float) -> float:
