@@ -20,6 +20,7 @@ from monitor import messages
 from monitor.artefact import load
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.desk import Desk
 from monitor.journal import Journal
 from monitor.messages import Assessment, Role
 from monitor.metrics import Metrics
@@ -84,15 +85,16 @@ def analyse(
                 local, Clock(), journal, pool, Metrics(), lambda: (), any_patient=True
             )
             _run(pipeline, objects)
-            procedures = pipeline.procedures().result()
+            desk = Desk(pipeline, journal, Clock())
+            procedures = desk.procedures().result()
             measurements = [
                 measurement
                 for procedure in procedures
-                for measurement in pipeline.measurements(procedure.id).result()
+                for measurement in desk.measurements(procedure.id).result()
             ]
             for measurement in measurements:
                 if measurement.assessment is not Assessment.NOT_ASSESSABLE:
-                    _write_segmentation(pipeline, measurement, directory, output)
+                    _write_segmentation(desk, measurement, directory, output)
             pipeline.stop()
         finally:
             pool.close()
@@ -147,10 +149,10 @@ def _run(pipeline: Pipeline, objects: Sequence[ObjectStored]) -> None:
 
 
 def _write_segmentation(
-    pipeline: Pipeline, measurement: messages.Measurement, directory: Path, output: Path
+    desk: Desk, measurement: messages.Measurement, directory: Path, output: Path
 ) -> None:
     artefact = load(directory / "derived" / f"{measurement.id}.npz")
-    sources = pipeline.sources(measurement.id).result()
+    sources = desk.sources(measurement.id).result()
     try:
         content = segmentation_object(artefact, sources, "icemargin")
     except SegmentationError as error:

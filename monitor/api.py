@@ -25,7 +25,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from monitor import __version__, messages
 from monitor.artefact import ArtefactError
-from monitor.pipeline import CommandError
+from monitor.room import CommandError
 from monitor.segmentation_object import SegmentationError
 from monitor.stream import SlowClient
 from monitor.views import Plane
@@ -176,30 +176,22 @@ def _add_queries(app: FastAPI, backend: WebBackend) -> None:
     @app.get("/api/v1/procedures")
     async def procedures() -> list[messages.Procedure]:
         """Procedures, newest first."""
-        return await _answer(backend.pipeline.procedures)
-
-    async def procedure_of(procedure_id: str) -> messages.Procedure:
-        for procedure in await _answer(backend.pipeline.procedures):
-            if procedure.id == procedure_id:
-                return procedure
-        raise CommandError("no_such_procedure", f"There is no procedure {procedure_id!r}.")
+        return await _answer(backend.desk.procedures)
 
     @app.get("/api/v1/procedures/{procedure_id}")
     async def procedure(procedure_id: str) -> messages.Procedure:
         """One procedure with its phase, structures and series."""
-        return await procedure_of(procedure_id)
+        return await _answer(lambda: backend.desk.procedure(procedure_id))
 
     @app.get("/api/v1/procedures/{procedure_id}/measurements")
     async def measurements(procedure_id: str) -> list[messages.Measurement]:
         """Measurements in the order of acquisition, one a series."""
-        await procedure_of(procedure_id)
-        return await _answer(lambda: backend.pipeline.measurements(procedure_id))
+        return await _answer(lambda: backend.desk.measurements(procedure_id))
 
     @app.get("/api/v1/procedures/{procedure_id}/alerts")
     async def alerts(procedure_id: str) -> list[messages.Alert]:
         """Alerts, oldest first."""
-        await procedure_of(procedure_id)
-        return await _answer(lambda: backend.pipeline.alerts(procedure_id))
+        return await _answer(lambda: backend.desk.alerts(procedure_id))
 
     @app.get("/api/v1/measurements/{measurement_id}/views")
     async def views(measurement_id: str, response: Response) -> messages.Views:
@@ -216,7 +208,7 @@ def _add_queries(app: FastAPI, backend: WebBackend) -> None:
     @app.get("/api/v1/measurements/{measurement_id}/segmentation", response_class=Response)
     async def segmentation(measurement_id: str) -> Response:
         """DICOM SEG in the monitoring scan's own frame."""
-        sources = await _answer(lambda: backend.pipeline.sources(measurement_id))
+        sources = await _answer(lambda: backend.desk.sources(measurement_id))
         content = await run_in_threadpool(backend.segmentation, measurement_id, sources)
         return Response(content, media_type="application/dicom")
 
@@ -229,13 +221,13 @@ def _add_commands(app: FastAPI, backend: WebBackend) -> None:
         """Acknowledge an alert; the same call twice is one acknowledgement."""
         _check_origin(request)
         note = body.note if body is not None else None
-        return await _answer(lambda: backend.pipeline.acknowledge(alert_id, "console", note))
+        return await _answer(lambda: backend.desk.acknowledge(alert_id, "console", note))
 
     @app.post("/api/v1/procedures/{procedure_id}/phase")
     async def phase(request: Request, procedure_id: str, body: PhaseBody) -> messages.Phase:
         """The radiographer pressed freeze, thaw or idle."""
         _check_origin(request)
-        return await _answer(lambda: backend.pipeline.press_phase(procedure_id, body.phase))
+        return await _answer(lambda: backend.desk.press_phase(procedure_id, body.phase))
 
 
 def _add_stream(app: FastAPI, backend: WebBackend) -> None:

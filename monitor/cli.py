@@ -51,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument("--truth", action="store_true", help="with --out: write the truth too")
     simulate.add_argument("--start", type=_moment, metavar="TIME", help="RFC 3339 (default: now)")
     simulate.add_argument("--salt", default="", help="another salt makes other UIDs")
+    simulate.add_argument(
+        "--lead", type=float, default=0.0, metavar="S", help="real seconds before procedure time 0"
+    )
     simulate.add_argument("--page", metavar="URL", help="press freeze and thaw on this page's API")
 
     analyse = commands.add_parser("analyse", help="measure folders of DICOM files")
@@ -73,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
     )
+    # One line per association and object is for its own log level; faults still show.
+    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
     try:
         return int(_COMMANDS[options.command](options))
     except ConfigError as error:
@@ -161,7 +166,9 @@ def _simulate(options: argparse.Namespace) -> int:
             print(f"Written to {options.out}")
             return 0
         destination = Destination.parse(options.to)
-        simulate.send(simulation, destination, options.speed, stop, page=options.page)
+        simulate.send(
+            simulation, destination, options.speed, stop, lead_s=options.lead, page=options.page
+        )
     except (simulate.SimulationError, ValueError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED

@@ -7,12 +7,15 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.service import Service, StartError, address_of, bound_socket, serve_web
+
+LEAD_S = 12.0
+"""Real seconds before procedure time 0: what the simulated scanner needs for its first images."""
 
 BANNER = "Research software. Not a medical device. What you see is simulated."
 
@@ -53,12 +56,14 @@ def demo(
             sock = stack.enter_context(bound_socket(local.web.host, 0))
         address = address_of(sock)
         origin = datetime.now().astimezone()
+        start = origin + timedelta(seconds=LEAD_S * speed)
         service = stack.enter_context(Service(local, Clock.lapsed(speed, origin)))
         scanner = _Scanner(
             [
                 *("simulate", "--to", f"{local.dicom.ae_title}@127.0.0.1:{service.listener.port}"),
                 *("--case", case, "--seed", str(seed), "--speed", str(speed)),
-                *("--start", origin.isoformat(), "--salt", origin.isoformat()),
+                *("--start", start.isoformat(), "--salt", start.isoformat()),
+                *("--lead", str(LEAD_S)),
                 *("--page", address),
             ]
         )

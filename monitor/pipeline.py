@@ -15,12 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectRefused, ObjectStored
 from dicom_listener.series import (
@@ -32,14 +30,14 @@ from dicom_listener.series import (
     SeriesReady,
 )
 from monitor import __version__, findings, messages
-from monitor.alerts import AlertBook, Finding
-from monitor.analysis import Refused
+from monitor.alerts import Finding
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.jobs import Answered, Jobs, Running
 from monitor.journal import Journal, JournalError
-from monitor.messages import Condition
 from monitor.metrics import Metrics
-from monitor.procedure import Job, Procedure, Verdict
+from monitor.procedure import Procedure, Verdict
+from monitor.room import CommandError, Room
 from monitor.stream import Data
 from monitor.structures import StructureSetError, read_structure_set
 from monitor.workers import Workers
@@ -59,22 +57,6 @@ RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 logger = logging.getLogger(__name__)
 
 
-class CommandError(Exception):
-    """A command from outside that can't be done; ``code`` and message are for the caller."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True, eq=False)
-class Answered:
-    """An analysis process has answered, or failed."""
-
-    job: "Running"
-    future: "Future[Any]"
-
-
 @dataclass(frozen=True, eq=False)
 class Command:
     """Something a person asks for; run on the pipeline's thread, answered through the future."""
@@ -91,17 +73,6 @@ class Recovered:
 
 
 Item = ListenerEvent | Answered | Command | Recovered
-
-
-@dataclass(eq=False)
-class Running:
-    """A job that has been handed over."""
-
-    procedure: Procedure
-    job: Job
-    started: float = field(default_factory=time.monotonic)
-    tries: int = 1
-    answered: bool = False
 
 
 class Pipeline:
@@ -132,20 +103,15 @@ class Pipeline:
         self._settings = settings
         self._clock = clock
         self._journal = journal
-        self._workers = workers
         self._metrics = metrics
         self._reread = reread
-        self._any_patient = any_patient
+        self.room = Room(settings, clock, journal, any_patient=any_patient)
         self._inbox: queue.Queue[Item] = queue.Queue(INBOX_SIZE)
         self._overflowed = threading.Event()
         self._stopping = threading.Event()
         self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
-        self._procedures: dict[tuple[str, str], Procedure] = {}
-        self._alerts: dict[str, AlertBook] = {}
-        self._current: Procedure | None = None
-        self._running: dict[str, Running] = {}
+        self._jobs = Jobs(workers, metrics, self._inbox.put, settings.analysis.timeout_s)
         self._progress: messages.ScanProgress | None = None
-        self._foreign_at: datetime | None = None
         self._recovering = False
         self._publish: Callable[[Data], None] = lambda _data: None
         self._shown = self._snapshot()
@@ -246,23 +212,26 @@ class Pipeline:
         if self._overflowed.is_set() and self._inbox.qsize() < INBOX_SIZE // 2:
             self._overflowed.clear()
             self._recover(tuple(self._reread()))
-        self._end_stuck_jobs()
-        if self._current is not None:
+        for running, refused in self._jobs.end_stuck():
+            self._finish(running, refused)
+        if self.room.current is not None:
             found = findings.of_time(
-                self._current, self._clock.now(), self._settings.alerts.scan_overdue_s
+                self.room.current, self._clock.now(), self._settings.alerts.scan_overdue_s
             )
-            self._consider(self._current, found)
-            self._consider(self._current, self._foreign_finding(None))
-        self._send(self._clock.message())
+            self._consider(self.room.current, found)
+            self._consider(self.room.current, self.room.foreign_finding())
+        self.send(self._clock.message())
 
     # Object -> procedure -> series
 
     def _object(self, stored: ObjectStored) -> None:
-        procedure = self._procedure_of(stored)
+        procedure = self.room.admit(stored)
+        for changed in self.room.take_changed():
+            self.note(changed)
         if procedure is None:
+            if self.room.current is not None and not self._recovering:
+                self._consider(self.room.current, self.room.foreign_finding())
             return
-        procedure.last_object_at = self._clock.at(stored.received_at)
-        procedure.record_of(stored)
         self._series(
             self._assembler.add(
                 stored.header,
@@ -273,90 +242,11 @@ class Pipeline:
             )
         )
 
-    def _procedure_of(self, stored: ObjectStored) -> Procedure | None:
-        """The object's procedure; None where it is not the one that is under way."""
-        key = (stored.header.patient_id, stored.header.study_instance_uid)
-        if key in self._procedures:
-            procedure = self._procedures[key]
-            if procedure.state == "open":
-                return procedure
-            logger.info("An object for a closed procedure is stored, not measured")
-            return None
-        current = self._current
-        if current is not None and not self._any_patient and not self._idle(current, stored):
-            self._foreign(current, stored)
-            return None
-        if current is not None and not self._any_patient:
-            self._close(current)
-        return self._opened(stored)
-
-    def _idle(self, procedure: Procedure, stored: ObjectStored) -> bool:
-        last = procedure.last_object_at or procedure.opened_at
-        gap_s = (self._clock.at(stored.received_at) - last).total_seconds()
-        return gap_s > self._settings.procedure.idle_close_s
-
-    def _opened(self, stored: ObjectStored) -> Procedure:
-        header = stored.header
-        identifier = uuid4().hex
-        known = self._known(header.patient_id, header.study_instance_uid)
-        opened_at = self._clock.at(stored.received_at)
-        if known is not None:
-            identifier, opened_at = known["id"], datetime.fromisoformat(known["opened_at"])
-        procedure = Procedure(
-            id=identifier,
-            patient_id=header.patient_id,
-            patient_name=header.patient_name,
-            study_instance_uid=header.study_instance_uid,
-            opened_at=opened_at,
-            derived=self._settings.storage.directory / "derived",
-            at=self._clock.at,
-            state="open" if known is None else known["state"],
-        )
-        book = AlertBook(identifier, worsened=self._settings.alerts.worsened_mm)
-        if known is not None:
-            measured = self._journal.measurements(identifier)
-            procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
-            procedure.phases = self._journal.phases(identifier)
-            for alert in self._journal.alerts(identifier):
-                book.restore(alert)
-        self._procedures[header.patient_id, header.study_instance_uid] = procedure
-        self._alerts[identifier] = book
-        if procedure.state == "open":
-            self._current = procedure
-        self._note(procedure)
-        return procedure
-
-    def _known(self, patient_id: str, study_uid: str) -> dict[str, str] | None:
-        for row in self._journal.procedures():
-            if (row["patient_id"], row["study_instance_uid"]) == (patient_id, study_uid):
-                return row
-        return None
-
-    def _close(self, procedure: Procedure) -> None:
-        procedure.state = "closed"
-        self._note(procedure)
-
-    def _foreign(self, procedure: Procedure, stored: ObjectStored) -> None:
-        """Another patient's, or another study's, object during a procedure: kept, never used."""
-        header = stored.header
-        if header.patient_id == procedure.patient_id:
-            logger.warning("An object of another study of the patient is stored, not measured")
-            return
-        self._foreign_at = self._clock.at(stored.received_at)
-        self._consider(procedure, self._foreign_finding(self._foreign_at))
-
-    def _foreign_finding(self, arrived: datetime | None) -> list[Finding]:
-        if self._foreign_at is None:
-            return []
-        quiet_s = (self._clock.now() - self._foreign_at).total_seconds()
-        present = arrived is not None or quiet_s < FOREIGN_QUIET_S
-        text = "Images of ANOTHER PATIENT came in. They are stored and not used here."
-        return [Finding(Condition.OTHER_PATIENT, present, text)]
-
     def _look_at_series(self) -> None:
         """Series that have become complete because nothing came for a while."""
         deadline = self._assembler.next_deadline()
-        if deadline is not None and deadline <= _wall():
+        # Not while notices wait: the slices that end the silence may be among them.
+        if deadline is not None and deadline <= _wall() and self._inbox.empty():
             self._series(self._assembler.tick(_wall()))
 
     def _series(self, outputs: Iterable[AssemblerOutput]) -> None:
@@ -370,45 +260,45 @@ class Pipeline:
                     self._other(output)
 
     def _progressed(self, progress: SeriesProgress) -> None:
-        procedure = self._owner(progress.series_uid)
+        procedure = self.room.owner(progress.series_uid)
         if procedure is None:
             return
         procedure.series[progress.series_uid].received = progress.received
-        if self._recovering or procedure is not self._current:
+        if self._recovering or procedure is not self.room.current:
             return
         self._send_progress(progress.series_uid, progress.received, progress.expected)
 
     def _send_progress(
         self, series_uid: str, received: int, expected: int | None, *, complete: bool = False
     ) -> None:
-        assert self._current is not None
+        assert self.room.current is not None
         self._progress = messages.ScanProgress(
-            procedure_id=self._current.id,
+            procedure_id=self.room.current.id,
             series_instance_uid=series_uid,
             received=received,
             expected=expected,
             complete=complete,
         )
-        self._send(self._progress)
+        self.send(self._progress)
 
     def _ready(self, ready: SeriesReady) -> None:
-        procedure = self._owner(ready.series_uid)
+        procedure = self.room.owner(ready.series_uid)
         if procedure is None:
             return
         record = procedure.series[ready.series_uid]
         record.ready = ready
         record.received = len(ready.objects)
         if not self._recovering:
-            if procedure is self._current:
+            if procedure is self.room.current:
                 count = record.received
                 self._send_progress(ready.series_uid, count, count, complete=True)
             self._advance(procedure)
-            self._note(procedure)
+            self.note(procedure)
 
     def _other(self, ready: ObjectReady) -> None:
         """An object that is no slice: a structure set is read, the others are only listed."""
         header = ready.object.header
-        procedure = self._owner(header.series_instance_uid)
+        procedure = self.room.owner(header.series_instance_uid)
         if procedure is None:
             return
         record = procedure.series[header.series_instance_uid]
@@ -421,7 +311,7 @@ class Pipeline:
             self._structure_set(procedure, ready)
         if not self._recovering:
             self._advance(procedure)
-            self._note(procedure)
+            self.note(procedure)
 
     def _structure_set(self, procedure: Procedure, ready: ObjectReady) -> None:
         patterns = self._settings.structures
@@ -436,66 +326,23 @@ class Pipeline:
             return
         procedure.take_structures(structure_set)
 
-    def _owner(self, series_uid: str) -> Procedure | None:
-        for procedure in self._procedures.values():
-            if series_uid in procedure.series:
-                return procedure
-        return None
-
     # Series -> analysis -> journal -> alerts -> stream
 
     def _advance(self, procedure: Procedure) -> None:
         """Give all verdicts that need no analysis; then hand over the next job, one at a time."""
-        while procedure.id not in self._running:
+        while not self._jobs.busy(procedure):
             step = procedure.next_step()
             if step is None:
                 return
             if isinstance(step, Verdict):
                 self._conclude(procedure, step)
             else:
-                self._hand_over(Running(procedure, step))
-
-    def _hand_over(self, running: Running) -> None:
-        self._running[running.procedure.id] = running
-        running.started = time.monotonic()
-        future = self._workers.submit(running.job.function, *running.job.arguments)
-        future.add_done_callback(lambda done: self._inbox.put(Answered(running, done)))
+                self._jobs.hand_over(procedure, step)
 
     def _answered(self, item: Answered) -> None:
-        running = item.job
-        if self._running.get(running.procedure.id) is not running or running.answered:
-            return  # it was given up before
-        running.answered = True
-        del self._running[running.procedure.id]
-        error = item.future.exception() if not item.future.cancelled() else None
-        if item.future.cancelled() or error is not None:
-            self._failed(running, error)
-            return
-        self._finish(running, item.future.result())
-
-    def _failed(self, running: Running, error: BaseException | None) -> None:
-        """An analysis process died or raised: once more, then the scan is not assessable."""
-        self._metrics.analysis_failures.inc()
-        logger.error("An analysis failed (try %d)", running.tries, exc_info=error)
-        if running.tries == 1:
-            self._hand_over(Running(running.procedure, running.job, tries=2))
-            return
-        self._finish(running, Refused("analysis_failed", "The analysis failed twice."))
-
-    def _end_stuck_jobs(self) -> None:
-        limit = self._settings.analysis.timeout_s
-        stuck = [r for r in self._running.values() if time.monotonic() - r.started > limit]
-        if not stuck:
-            return
-        others = [r for r in self._running.values() if r not in stuck]
-        self._running.clear()
-        self._metrics.analysis_restarts.inc()
-        self._workers.replace()
-        for running in others:  # they died with the stuck one and are no worse for it
-            self._hand_over(Running(running.procedure, running.job, tries=running.tries))
-        for running in stuck:
-            text = f"The analysis took longer than {limit:.0f} s and was ended."
-            self._finish(running, Refused("analysis_timeout", text))
+        answer = self._jobs.take(item)
+        if answer is not None:
+            self._finish(item.running, answer)
 
     def _finish(self, running: Running, answer: Any) -> None:
         procedure = running.procedure
@@ -506,7 +353,7 @@ class Pipeline:
         if verdict is not None:
             self._conclude(procedure, verdict)
         self._advance(procedure)
-        self._note(procedure)
+        self.note(procedure)
 
     def _conclude(self, procedure: Procedure, verdict: Verdict) -> None:
         """Journal, alerts, stream, in this order: what is shown has been written."""
@@ -520,12 +367,12 @@ class Pipeline:
             # It is shown all the same: the spool holds the scan, and /readyz tells of the disk.
             self._metrics.journal_errors.inc()
             logger.exception("A measurement could not be journaled")
-        self._send(measurement)
+        self.send(measurement)
         found = findings.of_measurement(measurement, procedure, self._settings.alerts)
         self._consider(procedure, found)
 
     def _consider(self, procedure: Procedure, found: Iterable[Finding]) -> None:
-        book = self._alerts[procedure.id]
+        book = self.room.alerts[procedure.id]
         for finding in found:
             alert = book.consider(finding, self._clock.now())
             if alert is not None:
@@ -538,9 +385,9 @@ class Pipeline:
         except JournalError:
             self._metrics.journal_errors.inc()
             logger.exception("An alert could not be journaled")
-        self._send(alert)
+        self.send(alert)
 
-    def _note(self, procedure: Procedure) -> None:
+    def note(self, procedure: Procedure) -> None:
         """Write and send a procedure's own state."""
         message = procedure.message()
         try:
@@ -548,15 +395,16 @@ class Pipeline:
         except JournalError:
             self._metrics.journal_errors.inc()
             logger.exception("A procedure could not be journaled")
-        self._send(message)
+        self.send(message)
 
-    def _send(self, data: Data) -> None:
+    def send(self, data: Data) -> None:
+        """Publish a change, and the state after it."""
         self._shown = self._snapshot()
         self._publish(data)
 
     def _snapshot(self) -> messages.Snapshot:
         limits = self._settings.alerts
-        current = self._current
+        current = self.room.current
         return messages.Snapshot(
             version=__version__,
             clock=self._clock.message(),
@@ -568,7 +416,7 @@ class Pipeline:
             ),
             procedure=current.message() if current is not None else None,
             measurements=list(current.measurements) if current is not None else [],
-            alerts=list(self._alerts[current.id]) if current is not None else [],
+            alerts=list(self.room.alerts[current.id]) if current is not None else [],
             scan_progress=self._progress,
         )
 
@@ -583,10 +431,10 @@ class Pipeline:
             self._series(self._assembler.tick(_wall()))
         finally:
             self._recovering = False
-        for procedure in list(self._procedures.values()):
+        for procedure in self.room.procedures():
             if procedure.state == "open":
                 self._advance(procedure)
-                self._note(procedure)
+                self.note(procedure)
 
     # What people ask for
 
@@ -600,96 +448,11 @@ class Pipeline:
         except JournalError as error:
             command.future.set_exception(CommandError("not_written", str(error)))
 
-    def acknowledge(self, alert_id: str, by: str, note: str | None) -> "Future[messages.Alert]":
-        """A person has seen an alert; written before it is answered."""
-
-        def run() -> messages.Alert:
-            for book in self._alerts.values():
-                if book.get(alert_id) is None:
-                    continue
-                before = book.get(alert_id)
-                now = self._clock.now()
-                alert, changed = book.acknowledge(alert_id, by=by, note=note, at=now)
-                if changed:
-                    try:
-                        self._journal.alert(alert, now)
-                    except JournalError:
-                        assert before is not None
-                        book.restore(before)
-                        raise
-                    self._send(alert)
-                return alert
-            raise CommandError("no_such_alert", f"There is no alert {alert_id!r}.")
-
-        return self.call(run)
-
-    def press_phase(self, procedure_id: str, name: messages.PhaseName) -> "Future[messages.Phase]":
-        """The radiographer pressed freeze, thaw or idle; written before it is answered."""
-
-        def run() -> messages.Phase:
-            procedure = self._by_id(procedure_id)
-            if procedure.state != "open":
-                raise CommandError("procedure_closed", "The procedure is closed.")
-            known = len(procedure.phases)
-            phase = procedure.press(name, self._clock.now())
-            if len(procedure.phases) > known:
-                try:
-                    self._journal.phase(phase)
-                except JournalError:
-                    procedure.phases.pop()
-                    raise
-                self._send(phase)
-                self._note(procedure)
-            return phase
-
-        return self.call(run)
-
-    def procedures(self) -> "Future[list[messages.Procedure]]":
-        """All procedures of this run, newest first."""
-
-        def run() -> list[messages.Procedure]:
-            found = [procedure.message() for procedure in self._procedures.values()]
-            return sorted(found, key=lambda p: p.opened_at, reverse=True)
-
-        return self.call(run)
-
-    def measurements(self, procedure_id: str) -> "Future[list[messages.Measurement]]":
-        """A procedure's measurements, one a series, in the order of acquisition."""
-
-        def run() -> list[messages.Measurement]:
-            return list(self._by_id(procedure_id).measurements)
-
-        return self.call(run)
-
-    def alerts(self, procedure_id: str) -> "Future[list[messages.Alert]]":
-        """A procedure's alerts, oldest first."""
-        return self.call(lambda: list(self._alerts[self._by_id(procedure_id).id]))
-
-    def sources(self, measurement_id: str) -> "Future[tuple[Path, ...]]":
-        """Files of the scan that a measurement was made of."""
-
-        def run() -> tuple[Path, ...]:
-            for procedure in self._procedures.values():
-                for measurement in procedure.measurements:
-                    if measurement.id == measurement_id:
-                        return procedure.series[measurement.series_instance_uid].paths
-            raise CommandError("no_such_measurement", "There is no such measurement.")
-
-        return self.call(run)
-
-    def _by_id(self, procedure_id: str) -> Procedure:
-        for procedure in self._procedures.values():
-            if procedure.id == procedure_id:
-                return procedure
-        raise CommandError("no_such_procedure", f"There is no procedure {procedure_id!r}.")
-
     def idle(self) -> "Future[bool]":
         """Whether nothing is under way; for a caller that waits for the end."""
         return self.call(
             lambda: (
-                not self._running
-                and self._inbox.empty()
-                and self._assembler.next_deadline() is None
+                self._jobs.idle and self._inbox.empty() and self._assembler.next_deadline() is None
             )
         )
 

@@ -14,107 +14,14 @@ from typing import Any
 from uuid import uuid4
 
 from dicom_listener.events import ObjectStored
-from dicom_listener.headers import ObjectHeader
-from dicom_listener.series import ObjectReady, SeriesReady
-from monitor import __version__, analysis, messages
+from monitor import analysis, messages
 from monitor.analysis import Found, Refused
+from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
+from monitor.series_record import SeriesRecord
 from monitor.structures import StructureSet
 from segmentation.assessment import Reference
 from segmentation.structures import Structure
-
-VERSION = f"icemargin {__version__}"
-
-RATE_SPAN_S = 600.0
-"""A rate is given between two measurements of one phase no further apart than this."""
-
-
-@dataclass(eq=False)
-class SeriesRecord:
-    """What is known of one series.
-
-    Attributes
-    ----------
-    ready
-        Its slices, once they were judged complete or not.
-    other
-        Its latest object that is no slice of a volume.
-    decided
-        The revision that a verdict was given on.
-    """
-
-    uid: str
-    description: str
-    modality: str
-    received: int = 0
-    ready: SeriesReady | None = None
-    other: ObjectReady | None = None
-    role: Role | None = None
-    reason: Reason | None = None
-    decided: int = -1
-
-    @property
-    def acquired_at(self) -> datetime | None:
-        """Latest acquisition time of its objects: what is shown was so at that moment."""
-        times = [h.acquired_at for h in self.headers if h.acquired_at]
-        return max(times) if times else None
-
-    @property
-    def headers(self) -> list[ObjectHeader]:
-        """Of its slices, or of its latest other object."""
-        if self.ready is not None:
-            return [item.header for item in self.ready.objects]
-        return [self.other.object.header] if self.other is not None else []
-
-    @property
-    def last_received_at(self) -> datetime:
-        """Real time."""
-        source = self.ready.last_received_at if self.ready is not None else None
-        if source is None:
-            assert self.other is not None
-            return self.other.received_at
-        return source
-
-    @property
-    def revision(self) -> int:
-        """Rises with each judgement of its slices."""
-        return self.ready.revision if self.ready is not None else 0
-
-    @property
-    def order(self) -> datetime:
-        """By what series are worked off; receipt where no acquisition time is written."""
-        return self.acquired_at or self.last_received_at
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Files of the slices."""
-        assert self.ready is not None
-        return tuple(o.path for o in self.ready.objects)
-
-    @property
-    def status(self) -> str:
-        """As in ``messages.Series``."""
-        if self.ready is not None:
-            return self.ready.completeness
-        return "stored" if self.other is not None else "receiving"
-
-    def message(self) -> messages.Series:
-        """As it goes over the wire."""
-        reason = self.reason
-        if reason is None and self.ready is not None and self.ready.reason is not None:
-            reason = Reason(code=self.ready.reason.code, text=self.ready.reason.text)
-        return messages.Series.model_validate(
-            {
-                "series_instance_uid": self.uid,
-                "description": self.description,
-                "modality": self.modality,
-                "role": self.role,
-                "status": self.status,
-                "slices": self.received,
-                "reason": reason,
-                "acquired_at": self.acquired_at,
-            }
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,17 +275,20 @@ class Procedure:
             return self._verdict(record, Role.MONITORING, reason)
         self.ice_seen = True
         assert record.ready is not None
-        reasons = []
-        assessment = Assessment.FINAL
+        doubts = []
         if record.ready.completeness == "provisional" or job.revision != record.ready.revision:
-            assessment = Assessment.PROVISIONAL
             why = record.ready.reason
-            reasons = [
-                Reason(code=why.code, text=why.text)
-                if why is not None
-                else Reason(code="incomplete", text="More slices may follow.")
-            ]
-        measurement = self._measured(record, job, answer, assessment, reasons)
+            code = why.code if why is not None else "incomplete"
+            text = why.text if why is not None else "More slices may follow."
+            doubts = [Reason(code=code, text=text)]
+        measurement = measured(
+            record,
+            self._context(record),
+            job.measurement_id,
+            answer,
+            doubts,
+            self._measured_before(record.order),
+        )
         return self._decide(record, Role.MONITORING, measurement, job.revision)
 
     def _frozen_yet(self, record: SeriesRecord) -> bool:
@@ -407,7 +317,20 @@ class Procedure:
         revision = record.ready.revision
         return self._decide(record, measurement.role, measurement, revision, adopted=True)
 
-    # Measurements
+    def _context(self, record: SeriesRecord) -> Context:
+        return Context(
+            procedure_id=self.id,
+            phase=self.phase_at(record.order),
+            last_slice_received_at=self.at(record.last_received_at),
+            published_at=self.at(datetime.now().astimezone()),
+        )
+
+    def _measured_before(self, moment: datetime) -> messages.Measurement | None:
+        """The last figures before a moment, in the phase that holds then."""
+        before = [m for m in self.measurements if m.tumour is not None and m.acquired_at < moment]
+        if not before or self.phase_at(before[-1].acquired_at) != self.phase_at(moment):
+            return None
+        return before[-1]
 
     def artefact(self, measurement_id: str) -> Path:
         """Where a measurement's geometry is kept."""
@@ -419,7 +342,7 @@ class Procedure:
         known, slices = self.adopted.pop(record.uid, (None, 0))
         if known is not None and slices == record.received and known.role is role:
             return self._decide(record, role, known, revision, adopted=True)
-        measurement = self._unmeasured(record, role, reason)
+        measurement = unmeasured(record, self._context(record), role, reason)
         return self._decide(record, role, measurement, revision)
 
     def _decide(
@@ -438,94 +361,6 @@ class Procedure:
         self.measurements = sorted([*others, measurement], key=lambda m: m.acquired_at)
         return Verdict(record, role, measurement, adopted)
 
-    def _common(self, record: SeriesRecord) -> dict[str, Any]:
-        first = record.headers[0]
-        moment = record.order
-        phase = self.phase_at(moment)
-        freezing = phase is not None and phase.phase is PhaseName.FREEZE
-        elapsed = (moment - phase.since).total_seconds() if phase and freezing else None
-        return {
-            "procedure_id": self.id,
-            "series_instance_uid": record.uid,
-            "frame_of_reference_uid": first.frame_of_reference_uid,
-            "acquired_at": moment,
-            "last_slice_received_at": self.at(record.last_received_at),
-            "phase": phase.phase if phase is not None else None,
-            "elapsed_freeze_s": elapsed,
-            "version": VERSION,
-        }
-
-    def _unmeasured(self, record: SeriesRecord, role: Role, reason: Reason) -> messages.Measurement:
-        return messages.Measurement(
-            **self._common(record),
-            id=uuid4().hex,
-            published_at=self.at(_now()),
-            role=role,
-            assessment=Assessment.NOT_ASSESSABLE,
-            reasons=[reason],
-            registration=None,
-            ice=None,
-            tumour=None,
-            structures=[],
-        )
-
-    def _measured(
-        self,
-        record: SeriesRecord,
-        job: Job,
-        found: Found,
-        assessment: Assessment,
-        reasons: list[Reason],
-    ) -> messages.Measurement:
-        common = self._common(record)
-        return messages.Measurement(
-            **common,
-            id=job.measurement_id,
-            published_at=self.at(_now()),
-            role=Role.MONITORING,
-            assessment=assessment,
-            reasons=reasons,
-            registration=messages.Registration(
-                residual_mm=found.residual_mm, shift_mm=found.shift_mm
-            ),
-            ice=messages.Ice(
-                volume_ml=found.volume_ml,
-                visible_surface_fraction=found.visible_surface_fraction,
-                longest_axis_mm=found.longest_axis_mm,
-            ),
-            tumour=messages.Tumour(
-                margin_mm=_interval(found.margin_mm),
-                worst_point_lps_mm=found.worst_point_lps_mm,
-                covered_fraction={str(k): v for k, v in found.covered_fraction.items()},
-            ),
-            structures=[
-                messages.StructureDistance(
-                    name=distance.name,
-                    distance_mm=_interval(distance.distance_mm),
-                    nearest_point_lps_mm=distance.nearest_point_lps_mm,
-                    rate_mm_per_min=self._rate(
-                        distance.name, distance.distance_mm.value, common["acquired_at"]
-                    ),
-                    contact_in_s=None,
-                )
-                for distance in found.distances
-            ],
-        )
-
-    def _rate(self, name: str, value: float, moment: datetime) -> float | None:
-        """mm/min since the measurement before, within one phase."""
-        before = [m for m in self.measurements if m.tumour is not None and m.acquired_at < moment]
-        if not before:
-            return None
-        last = before[-1]
-        span_s = (moment - last.acquired_at).total_seconds()
-        if not 0 < span_s <= RATE_SPAN_S or self.phase_at(last.acquired_at) != self.phase_at(
-            moment
-        ):
-            return None
-        values = {s.name: s.distance_mm.value for s in last.structures}
-        return (value - values[name]) / span_s * 60 if name in values else None
-
 
 _PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
 _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")
@@ -539,14 +374,6 @@ _IGNORED = {
     "multi_frame": "A multi-frame image; stored, not measured.",
     "conflict": "Sent before with another content; kept aside, not measured.",
 }
-
-
-def _interval(estimate: Any) -> messages.Interval:
-    return messages.Interval(value=estimate.value, low=estimate.low, high=estimate.high)
-
-
-def _now() -> datetime:
-    return datetime.now().astimezone()
 
 
 def latest(measurements: Iterable[messages.Measurement]) -> messages.Measurement | None:

@@ -22,6 +22,7 @@ from dicom_listener.spool import Spool, SpoolInUseError
 from monitor.api import make_app
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.desk import Desk
 from monitor.journal import Journal, JournalError
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline, Recovered
@@ -149,7 +150,7 @@ class Service:
     def backend(self) -> WebBackend:
         """What the web side needs."""
         return WebBackend(
-            pipeline=self.pipeline,
+            desk=Desk(self.pipeline, self.journal, self.clock),
             stream=self.stream,
             metrics=self.metrics,
             derived=self.settings.storage.directory / "derived",

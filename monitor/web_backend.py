@@ -8,8 +8,8 @@ from pathlib import Path
 from monitor import artefact, messages
 from monitor import views as pictures
 from monitor.artefact import Artefact, ArtefactError
+from monitor.desk import Desk
 from monitor.metrics import Metrics
-from monitor.pipeline import Pipeline
 from monitor.segmentation_object import segmentation_object
 from monitor.stream import Stream
 from monitor.views import Plane
@@ -28,7 +28,7 @@ class WebBackend:
         What keeps the service from being ready, in sentences; empty when it is.
     """
 
-    pipeline: Pipeline
+    desk: Desk
     stream: Stream
     metrics: Metrics
     derived: Path

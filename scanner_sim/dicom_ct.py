@@ -57,7 +57,7 @@ class Identity:
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         meta.ImplementationClassUID = IMPLEMENTATION_UID
         meta.ImplementationVersionName = "ICEMARGIN_SIM"
-        dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+        dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False)
         dataset.SpecificCharacterSet = "ISO_IR 192"
         dataset.SOPClassUID = UID(sop_class_uid)
         dataset.SOPInstanceUID = UID(sop_instance_uid)

@@ -18,8 +18,10 @@ def play(
     speed: float,
     on_event: Callable[[Event], None],
     stop: threading.Event | None = None,
+    *,
+    lead_s: float = 0.0,
 ) -> None:
-    """Call ``on_event`` for each event at ``at_s / speed`` seconds from now, in this thread.
+    """Call ``on_event`` for each event ``lead_s + at_s / speed`` seconds from now, in this thread.
 
     Events are computed ahead in a thread of their own. One that comes late is delivered at once,
     and so is every later one that is due: the procedure's clock does not wait.
@@ -53,7 +55,7 @@ def play(
                 return
             if isinstance(item, BaseException):
                 raise item
-            wait_s = begin + item.at_s / speed - time.monotonic()
+            wait_s = begin + lead_s + item.at_s / speed - time.monotonic()
             if wait_s > 0 and ended.wait(wait_s):
                 return
             on_event(item)

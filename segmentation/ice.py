@@ -198,8 +198,8 @@ def _compare(
     zones = [end for probe in probes for end in probe.active_ends_lps_mm]
     extent = np.concatenate([tumour_lps_mm, np.array(zones).reshape(-1, 3)])
     grid = grid_around(scan, extent, GRID_REACH_MM, GRID_STEP_MM)
-    now = resample(scan, grid).array
-    before = resample(baseline, grid, scan_to_baseline).array
+    now = resample(scan, grid).array.astype(np.float32)
+    before = resample(baseline, grid, scan_to_baseline).array.astype(np.float32)
     bright = (now > METAL_HU) | (before > METAL_HU)
     gas = now < GAS_HU
     metal = _dilated(_near_probes(bright, grid, probes), METAL_RIM_MM)
@@ -215,8 +215,8 @@ def _compare(
         np.clip((tissue - FAT_HU) / (WATER_RICH_HU - FAT_HU), 0, 1), dtype=np.float32
     )
     ramp = (water - VISIBLE_WATER[0]) / (VISIBLE_WATER[1] - VISIBLE_WATER[0])
-    trusted = np.clip(ramp, 0, 1).astype(np.float32) * keep
-    region = resample(kidney, grid, scan_to_baseline, outside=0.0).array
+    trusted = np.clip(ramp, 0, 1) * keep
+    region = resample(kidney, grid, scan_to_baseline, outside=0.0).array.astype(np.float32)
     trusted *= np.clip(2 * region, 0, 1)
     trusted[(now <= AIR_HU + 1) & (before <= AIR_HU + 1)] = 0
     return _Change(

@@ -1,0 +1,177 @@
+"""The procedures of one room: to which of them an object belongs, and to which it must not.
+
+One procedure is under way at a time. Another patient's objects in its course are stored, raise the
+identity alert and are used for nothing. Owned by the pipeline's thread.
+"""
+
+import logging
+from datetime import datetime
+from uuid import uuid4
+
+from dicom_listener.events import ObjectStored
+from monitor.alerts import AlertBook, Finding
+from monitor.clock import Clock
+from monitor.config import Settings
+from monitor.journal import Journal, JournalError
+from monitor.messages import Condition
+from monitor.procedure import Procedure
+
+FOREIGN_QUIET_S = 60.0
+"""The identity alert's condition ends when nothing foreign has come for this long."""
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""PatientID and StudyInstanceUID."""
+
+
+class CommandError(Exception):
+    """A command from outside that can't be done; ``code`` and message are for the caller."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Room:
+    """All procedures of this run, with their alerts.
+
+    Parameters
+    ----------
+    any_patient
+        Take every patient and study as a procedure of its own (folders are analysed), instead of
+        one procedure at a time.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, journal: Journal, *, any_patient: bool
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._journal = journal
+        self._any_patient = any_patient
+        self._procedures: dict[Key, Procedure] = {}
+        self._series: dict[str, Procedure] = {}
+        self._changed: list[Procedure] = []
+        self._foreign_at: datetime | None = None
+        self.alerts: dict[str, AlertBook] = {}
+        self.current: Procedure | None = None
+
+    def procedures(self) -> list[Procedure]:
+        """All, oldest first."""
+        return list(self._procedures.values())
+
+    def by_id(self, procedure_id: str) -> Procedure:
+        """The procedure with this id.
+
+        Raises
+        ------
+        CommandError
+            There is none.
+        """
+        for procedure in self._procedures.values():
+            if procedure.id == procedure_id:
+                return procedure
+        raise CommandError("no_such_procedure", f"There is no procedure {procedure_id!r}.")
+
+    def owner(self, series_uid: str) -> Procedure | None:
+        """The procedure that a series was admitted to."""
+        return self._series.get(series_uid)
+
+    def take_changed(self) -> list[Procedure]:
+        """Procedures that were opened or closed since the last call."""
+        changed, self._changed = self._changed, []
+        return changed
+
+    def admit(self, stored: ObjectStored) -> Procedure | None:
+        """The object's procedure, opened if need be; None where the object is not to be used."""
+        procedure = self._procedure_of(stored)
+        if procedure is None:
+            return None
+        uid = stored.header.series_instance_uid
+        if self._series.setdefault(uid, procedure) is not procedure:
+            logger.warning("A series UID came with two patients or studies; the second is not used")
+            return None
+        procedure.last_object_at = self._clock.at(stored.received_at)
+        procedure.record_of(stored)
+        return procedure
+
+    def foreign_finding(self) -> list[Finding]:
+        """The identity alert's condition, as it is now."""
+        if self._foreign_at is None:
+            return []
+        quiet_s = (self._clock.now() - self._foreign_at).total_seconds()
+        text = "Images of ANOTHER PATIENT came in. They are stored and not used here."
+        return [Finding(Condition.OTHER_PATIENT, quiet_s < FOREIGN_QUIET_S, text)]
+
+    def _procedure_of(self, stored: ObjectStored) -> Procedure | None:
+        header = stored.header
+        known = self._procedures.get((header.patient_id, header.study_instance_uid))
+        if known is not None:
+            if known.state == "open":
+                return known
+            logger.info("An object for a closed procedure is stored, not measured")
+            return None
+        current = self.current
+        if current is not None and not self._any_patient:
+            if not self._idle(current, stored):
+                self._foreign(current, stored)
+                return None
+            current.state = "closed"
+            self._changed.append(current)
+        return self._open(stored)
+
+    def _idle(self, procedure: Procedure, stored: ObjectStored) -> bool:
+        last = procedure.last_object_at or procedure.opened_at
+        gap_s = (self._clock.at(stored.received_at) - last).total_seconds()
+        return gap_s > self._settings.procedure.idle_close_s
+
+    def _foreign(self, current: Procedure, stored: ObjectStored) -> None:
+        if stored.header.patient_id == current.patient_id:
+            logger.warning("An object of another study of the patient is stored, not measured")
+            return
+        logger.warning("An object of another patient is stored, not used")
+        self._foreign_at = self._clock.at(stored.received_at)
+
+    def _open(self, stored: ObjectStored) -> Procedure:
+        """A new procedure, or one that the journal knows from before a restart."""
+        header = stored.header
+        row = self._journaled((header.patient_id, header.study_instance_uid))
+        procedure = Procedure(
+            id=row["id"] if row is not None else uuid4().hex,
+            patient_id=header.patient_id,
+            patient_name=header.patient_name,
+            study_instance_uid=header.study_instance_uid,
+            opened_at=(
+                datetime.fromisoformat(row["opened_at"])
+                if row is not None
+                else self._clock.at(stored.received_at)
+            ),
+            derived=self._settings.storage.directory / "derived",
+            at=self._clock.at,
+            state=row["state"] if row is not None else "open",
+        )
+        book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)
+        if row is not None:
+            measured = self._journal.measurements(procedure.id)
+            procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
+            procedure.phases = self._journal.phases(procedure.id)
+            for alert in self._journal.alerts(procedure.id):
+                book.restore(alert)
+        self._procedures[header.patient_id, header.study_instance_uid] = procedure
+        self.alerts[procedure.id] = book
+        if procedure.state == "open":
+            self.current = procedure
+        self._changed.append(procedure)
+        return procedure
+
+    def _journaled(self, key: Key) -> dict[str, str] | None:
+        try:
+            rows = self._journal.procedures()
+        except JournalError:
+            logger.exception("The journal can't be read; the procedure is taken for a new one")
+            return None
+        for row in rows:
+            if (row["patient_id"], row["study_instance_uid"]) == key:
+                return row
+        return None
