@@ -40,8 +40,9 @@ class Identity:
 
     def uid(self, *parts: object) -> str:
         """A UID that is the same for the same seed, salt and parts."""
-        sources = ["icemargin-sim", self.case, str(self.seed), self.salt]
-        return str(generate_uid(entropy_srcs=[*sources, *(str(part) for part in parts)]))
+        sources = ["icemargin-sim", self.case, str(self.seed), self.salt, *map(str, parts)]
+        # Joined by a separator, or image 12 of series 1 would be image 2 of series 11.
+        return str(generate_uid(entropy_srcs=["/".join(sources)]))
 
     @property
     def patient_id(self) -> str:

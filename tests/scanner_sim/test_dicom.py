@@ -13,6 +13,7 @@ from highdicom._standard_utils import check_required_attributes
 from pydicom.dataset import Dataset
 
 from scanner_sim.cases import CASES
+from scanner_sim.dicom_ct import Identity
 from scanner_sim.procedure import (
     Event,
     PhaseEvent,
@@ -130,6 +131,13 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert salted[0].PixelData == plain.PixelData
     assert plain.PixelRepresentation == 0
     assert plain.BitsStored == 12
+
+
+def test_no_two_images_of_a_long_procedure_share_a_uid() -> None:
+    """Image 12 of series 1 is not image 2 of series 11."""
+    identity = Identity("standard", 1, "", START, "HFS", "B30f", signed=True)
+    uids = {identity.uid("image", number, k) for number in range(15) for k in range(60)}
+    assert len(uids) == 15 * 60
 
 
 def test_start_needs_an_offset() -> None:
