@@ -38,7 +38,7 @@ SINK_SCALE_MM = 10.0
 NO_SINK = 0.02
 """Weight of the wish that nothing is taken away at the hilum."""
 
-CARRY_SIGMA_MM = 10.0
+CARRY_SIGMA_MM = 7.0
 """Reach over which a left-over at the visible edge is carried to the invisible edge."""
 
 CARRY_STEP_MM = 3.0

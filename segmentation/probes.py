@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from segmentation.volume import Volume
 
-METAL_HU = 700
-"""A shaft saturates, but a slice in which it lies only partly shows less; ribs reach this too."""
+METAL_HU = 450
+"""A shaft saturates, but shows little more than this where it fills a third of a 5 mm slice. Bone
+is as bright, and told apart by its shape."""
 
 SEARCH_REACH_MM = 60.0
 """Metal further than this from the tumour is not looked at; enough to tell tip from shaft."""
@@ -22,8 +23,9 @@ MIN_LENGTH_MM = 30.0
 GAP_MM = 15.0
 """A shaft that runs obliquely between thick slices shows gaps up to this."""
 
-LINE_REACH_MM = 1.6
-"""Metal within this distance of a line is a shaft's: radius 0.75 mm and half a pixel's diagonal."""
+LINE_REACH_MM = 1.3
+"""Metal within this distance of a line is a shaft's: radius 0.75 mm and half a pixel's diagonal; in
+thick slices the half of their spacing comes to it."""
 
 REMOVED_REACH_MM = 4.0
 """What is taken out with a shaft: its blur and the brightest of its streaks."""
@@ -88,14 +90,15 @@ def find_probes(scan: Volume, tumour_lps_mm: ArrayLike) -> tuple[Probe, ...]:
     tumour = np.atleast_2d(np.asarray(tumour_lps_mm, dtype=np.float64))
     near = scan.crop_around(tumour, SEARCH_REACH_MM)
     points = near.to_lps(np.argwhere(near.array > METAL_HU)[:, ::-1])
+    reach_mm = float(np.hypot(LINE_REACH_MM, scan.spacing_mm[2] / 2))
     generator = np.random.default_rng(0)
     probes: list[Probe] = []
     while len(probes) < MAX_PROBES:
-        line = _best_line(points, generator)
+        line = _best_line(points, reach_mm, generator)
         if line is None:
             break
         middle, direction = line
-        probe = _probe_on(points, middle, direction, tumour)
+        probe = _probe_on(points, middle, direction, reach_mm, tumour)
         if probe is not None:
             probes.append(probe)
         points = points[_across(points, middle, direction) > REMOVED_REACH_MM]
@@ -113,7 +116,7 @@ def _across(
 
 
 def _best_line(
-    points: NDArray[np.float64], generator: np.random.Generator
+    points: NDArray[np.float64], reach_mm: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Middle and unit direction of the line with the most metal; None where none is long enough."""
     if len(points) < MIN_LENGTH_MM:
@@ -128,14 +131,14 @@ def _best_line(
     for start, step, length in zip(pairs[:, 0], steps, lengths, strict=True):
         if not MIN_LENGTH_MM / 3 < length < 4 * MIN_LENGTH_MM:
             continue
-        count = int((_across(thinned, start, step / length) < LINE_REACH_MM).sum())
+        count = int((_across(thinned, start, step / length) < reach_mm).sum())
         if count > best:
             best, chosen = count, (start, step / length)
     if chosen is None:
         return None
     middle, direction = chosen
     for _ in range(3):  # refine: principal axis of what lies near
-        members = points[_across(points, middle, direction) < LINE_REACH_MM]
+        members = points[_across(points, middle, direction) < reach_mm]
         if len(members) < 3:
             return None
         middle = members.mean(axis=0)
@@ -147,10 +150,11 @@ def _probe_on(
     points: NDArray[np.float64],
     middle: NDArray[np.float64],
     direction: NDArray[np.float64],
+    reach_mm: float,
     tumour: NDArray[np.float64],
 ) -> Probe | None:
     """The probe on a line, if there is one: long, mostly metal, and past the tumour."""
-    members = points[_across(points, middle, direction) < LINE_REACH_MM]
+    members = points[_across(points, middle, direction) < reach_mm]
     along = np.sort((members - middle) @ direction)
     ends = np.flatnonzero(np.diff(along) > GAP_MM)
     starts = np.concatenate([[0], ends + 1])
