@@ -113,10 +113,11 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    settings = _settings(options)  # before all imports: a wrong key is told at once
     from monitor.service import StartError, serve
 
     try:
-        serve(_settings(options))
+        serve(settings)
     except StartError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED

@@ -98,15 +98,23 @@ def _scan(folder: Path, truth: dict[str, Any], root: Path) -> Scan:
     )
 
 
-def changed(folder: Path, target: Path, *changes: Change) -> Path:
-    """A copy of a folder's objects, each put through the changes."""
-    target.mkdir(parents=True, exist_ok=True)
+def read(folder: Path, *changes: Change) -> list[FileDataset]:
+    """A folder's objects, each put through the changes."""
+    found = []
     for path in sorted(folder.glob("*.dcm")):
         dataset = pydicom.dcmread(path)
         for change in changes:
             change(dataset)
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        dataset.save_as(target / path.name, enforce_file_format=True)
+        found.append(dataset)
+    return found
+
+
+def changed(folder: Path, target: Path, *changes: Change) -> Path:
+    """A copy of a folder, each of its objects put through the changes."""
+    target.mkdir(parents=True, exist_ok=True)
+    for n, dataset in enumerate(read(folder, *changes), start=1):
+        dataset.save_as(target / f"{n:04d}.dcm", enforce_file_format=True)
     return target
 
 
