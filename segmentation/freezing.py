@@ -46,6 +46,7 @@ CARRY_PRIOR = 0.02
 """Weight of "nothing is left over", so that far from any visible edge the fit alone decides."""
 
 MIN_EDGE_POINTS = 150
+MAX_EDGE_POINTS = 1500
 CLIP_MM = 12.0
 
 
@@ -115,7 +116,7 @@ def fit(
     """
     if len(edge_lps_mm) < MIN_EDGE_POINTS or not probes:
         return None
-    edge = edge_lps_mm[:: max(1, len(edge_lps_mm) // 3000)]
+    edge = edge_lps_mm[:: max(1, len(edge_lps_mm) // MAX_EDGE_POINTS)]
     at_edge = potentials(probes, sinks_lps_mm, edge.astype(np.float32)).astype(np.float64)
     strengths = _strengths(at_edge, PARTS * len(probes))
     # Solved on a coarse grid: the potential is smooth, and logarithms of a million points are slow.

@@ -201,22 +201,25 @@ def _thin(volume: Volume, step_mm: float) -> Volume:
 
 
 def _best_shift(patch: KidneyPatch, moving: Volume) -> Rigid:
-    """Whole-grid search of shifts by masked normalised correlation (Padfield 2012)."""
-    fixed, other = _image(patch.image.array), _image(moving.array)
+    """Whole-grid search of shifts by masked normalised correlation (Padfield 2012).
+
+    On every second voxel: the coarse pass of least squares starts well from half of that.
+    """
+    other = moving.array[::2, ::2, ::2]
     score = sitk.MaskedFFTNormalizedCorrelation(
-        fixed,
-        other,
-        _image(patch.mask.astype(np.float32)),
-        _image((moving.array > -1000).astype(np.float32)),
+        _image(_smooth(patch.image, SMOOTH_MM[0]).array[::2, ::2, ::2]),
+        _image(other),
+        _image(patch.mask[::2, ::2, ::2].astype(np.float32)),
+        _image((other > -1000).astype(np.float32)),
         0,
         0.9,
     )
     array = sitk.GetArrayFromImage(score)
     # Zero shift lies where the other image's last voxel meets the fixed image's first.
     peak = np.array(np.unravel_index(int(np.argmax(array)), array.shape))[::-1]
-    steps = peak - (np.array(moving.array.shape[::-1]) - 1)
+    steps = peak - (np.array(other.shape[::-1]) - 1)
     gap = moving.origin_lps_mm - patch.image.origin_lps_mm
-    return Rigid(np.eye(3), gap - patch.image.direction @ (steps * STEP_MM))
+    return Rigid(np.eye(3), gap - patch.image.direction @ (steps * 2 * STEP_MM))
 
 
 def _image(array: NDArray[np.generic]) -> "sitk.Image":
