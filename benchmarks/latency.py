@@ -36,6 +36,10 @@ INTERVAL_S = 150.0
 
 PATIENCE_S = 60.0
 
+LOOK_S = 2.0
+QUIET = 0.1
+"""Share of the machine that others may use without spoiling the figures."""
+
 READING = "reading"
 """The service's name of the stage that puts the volume into memory."""
 
@@ -77,18 +81,21 @@ class Timing:
         From the first C-STORE request to the last response.
     latency_s
         From the last response to the message at the display.
+    publishing_s
+        Of it, from the service's ``published_at`` on: journal, alerts, stream.
     stages_s
         Of the analysis, by the service's own account.
     """
 
     sending_s: float
     latency_s: float
+    publishing_s: float
     stages_s: dict[str, float]
 
     @property
-    def rest_s(self) -> float:
-        """What no stage accounts for: assembly, queueing, handing over, journal, publishing."""
-        return self.latency_s - sum(self.stages_s.values())
+    def handing_s(self) -> float:
+        """What is left: assembly, queueing, to the analysis process and back."""
+        return self.latency_s - self.publishing_s - sum(self.stages_s.values())
 
     @property
     def in_memory_s(self) -> float:
@@ -158,7 +165,8 @@ def table(timings: Sequence[Timing], cores: int) -> str:
         (name, [t.stages_s.get(name, 0.0) for t in timings])
         for name in dict.fromkeys(name for t in timings for name in t.stages_s)
     ]
-    rows.append(("rest", [t.rest_s for t in timings]))
+    rows.insert(0, ("handing over", [t.handing_s for t in timings]))
+    rows.append(("publishing", [t.publishing_s for t in timings]))
     total = sum(latencies)
     for name, values in rows:
         share = sum(values) / total
@@ -166,8 +174,8 @@ def table(timings: Sequence[Timing], cores: int) -> str:
             f"  {name:<22}{statistics.median(values):>10.3f}{max(values):>10.3f}{share:>8.0%}"
         )
     lines.append(
-        "  (rest: release or filled extent, assembly, queueing, hand-over to the analysis process "
-        "and back, journal, publishing)"
+        "  (handing over: filled extent or release, assembly, to the analysis process and back; "
+        "publishing: journal, alerts, stream)"
     )
     return "\n".join(lines)
 
@@ -193,6 +201,9 @@ def _timings(procedure: Stored, scans: int) -> list[Timing]:
         for datasets in (planning, structures, baseline):
             pusher.send(datasets)
         display.wait(str(planning[0].SeriesInstanceUID), PATIENCE_S)
+        busy = _busy_elsewhere()
+        if busy is not None and busy > QUIET:
+            print(f"Other programs keep {busy:.0%} of the machine busy: figures will be too high.")
         press_phase(service.page, "freeze")
         timings = []
         for n, number in enumerate(_there_and_back(len(freeze), scans)):
@@ -224,6 +235,9 @@ def _one(service: Service, display: Display, pusher: Pusher, datasets: Sequence[
     return Timing(
         sending_s=responses[-1] - began,
         latency_s=arrival.at_s - responses[-1],
+        publishing_s=(
+            arrival.at - datetime.fromisoformat(measurement["published_at"])
+        ).total_seconds(),
         stages_s=service.stages().since(before),
     )
 
@@ -286,6 +300,25 @@ def _against_rival(procedure: Stored, timings: Sequence[Timing]) -> str:
         f"  our analysis of a scan in memory takes {ours_s:.3f} s: "
         f"{timed.total_s / ours_s:.0f} times faster"
     )
+
+
+def _busy_elsewhere() -> float | None:
+    """Share of all cores that is in use while we do nothing; None where it can't be known."""
+    statistic = Path("/proc/stat")
+    if not statistic.exists():
+        return None
+
+    def ticks() -> tuple[int, int]:
+        user, nice, system, idle, waiting, *more = (
+            int(text) for text in statistic.read_text().splitlines()[0].split()[1:]
+        )
+        return user + nice + system + sum(more[:3]), idle + waiting
+
+    used, free = ticks()
+    time.sleep(LOOK_S)
+    used_later, free_later = ticks()
+    total = used_later + free_later - used - free
+    return (used_later - used) / total if total else None
 
 
 @contextmanager

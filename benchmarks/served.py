@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -162,9 +163,10 @@ class Stages:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A measurement at the display; ``at_s`` on ``time.monotonic``."""
+    """A measurement at the display; ``at_s`` is on ``time.monotonic``, ``at`` by the clock."""
 
     at_s: float
+    at: datetime
     measurement: dict[str, Any]
 
 
@@ -207,16 +209,18 @@ class Display:
     def _listen(self) -> None:
         try:
             for text in self._connection:
-                self._note(time.monotonic(), json.loads(text))
+                self._note(time.monotonic(), datetime.now().astimezone(), json.loads(text))
         except WebSocketException:
             pass  # told to whoever waits, as a stream that has ended
         with self._news:
             self._closed = True
             self._news.notify_all()
 
-    def _note(self, at_s: float, message: dict[str, Any]) -> None:
+    def _note(self, at_s: float, at: datetime, message: dict[str, Any]) -> None:
         if message["type"] != "measurement" or message["data"]["assessment"] == "provisional":
             return
         with self._news:
-            self._arrivals[message["data"]["series_instance_uid"]] = Arrival(at_s, message["data"])
+            self._arrivals[message["data"]["series_instance_uid"]] = Arrival(
+                at_s, at, message["data"]
+            )
             self._news.notify_all()

@@ -26,16 +26,17 @@ def test_stages_are_read_from_the_services_own_metrics() -> None:
 
 def test_table_tells_stages_from_the_rest() -> None:
     timings = [
-        Timing(0.4, latency_s, {"reading": 0.1, "ice": 0.2}) for latency_s in (0.5, 0.7, 0.6)
+        Timing(0.4, latency_s, 0.1, {"reading": 0.1, "ice": 0.2}) for latency_s in (0.5, 0.7, 0.6)
     ]
     lines = table(timings, 2).splitlines()
     assert "3 scans of 60 slices of 512 x 512, 2 cores" in lines[1]
     assert lines[2] == "  median 0.600 s, min 0.500 s, 90 % 0.680 s, max 0.700 s"
-    rows = {line.split()[0]: line.split()[1:] for line in lines[5:8]}
+    rows = {line[2:24].strip(): line[24:].split() for line in lines[5:9]}
     assert rows == {
         "reading": ["0.100", "0.100", "17%"],
         "ice": ["0.200", "0.200", "33%"],
-        "rest": ["0.300", "0.400", "50%"],
+        "handing over": ["0.200", "0.300", "33%"],
+        "publishing": ["0.100", "0.100", "17%"],
     }
     assert timings[0].in_memory_s == 0.2
 
