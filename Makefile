@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := dicom_listener monitor scanner_sim segmentation tests benchmarks web_ui/__init__.py web_ui/build_hook.py
+SOURCES := dicom_listener monitor scanner_sim segmentation tests benchmarks web_ui
 PAGE_SOURCES := $(shell find web_ui -path web_ui/node_modules -prune -o -path web_ui/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help demo serve test check format unit peers bench lock clean
+.PHONY: help install demo serve test check format unit peers types bench lock clean
 help:            ## what can be made here
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
@@ -28,10 +28,12 @@ serve: install   ## the service, as config.yaml says
 
 test: install peers check unit  ## everything that must hold before a commit lands
 
-check: install   ## formatter, linter, types
+check: install   ## formatter, linter, types, in Python and on the page
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/python web_ui/npm.py run --silent check
+	$(BIN)/python web_ui/npm.py test --silent
 
 unit: install    ## the tests
 	$(BIN)/python -m pytest $(PYTEST)
@@ -42,6 +44,10 @@ peers:           ## Debian packages that the tests talk to
 format: install  ## mend what the formatter and linter can
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+types: install   ## the page's types from the API's description
+	$(BIN)/python -m monitor.openapi > web_ui/openapi.json
+	$(BIN)/python web_ui/npm.py run --silent types
 
 bench: install   ## accuracy and latency, as tables
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -78,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     # One line per association and object is for its own log level; faults still show.
     logging.getLogger("pynetdicom").setLevel(logging.WARNING)
+    # Nor are the modules that each segmentation object copies.
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
     try:
         return int(_COMMANDS[options.command](options))
     except ConfigError as error:

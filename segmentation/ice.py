@@ -209,8 +209,8 @@ def _compare(
     weight = np.maximum(np.asarray(ndimage.gaussian_filter(keep, sigma, truncate=3)), 1e-3)
     change = np.clip(now - before, -250, 250)
     difference = np.asarray(ndimage.gaussian_filter(change * keep, sigma, truncate=3)) / weight
-    tissue = np.clip(before, FAT_HU, WATER_RICH_HU)
-    tissue = np.asarray(ndimage.gaussian_filter(tissue * keep, sigma, truncate=3)) / weight
+    mixture = np.clip(before, FAT_HU, WATER_RICH_HU) * keep
+    tissue = np.asarray(ndimage.gaussian_filter(mixture, sigma, truncate=3)) / weight
     water = np.asarray(
         np.clip((tissue - FAT_HU) / (WATER_RICH_HU - FAT_HU), 0, 1), dtype=np.float32
     )

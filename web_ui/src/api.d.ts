@@ -3,69 +3,318 @@
  * Do not make direct changes to the file.
  */
 
-export type paths = Record<string, never>;
+export interface paths {
+    readonly "/api/v1/alerts/{alert_id}/acknowledge": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Acknowledge
+         * @description Acknowledge an alert; the same call twice is one acknowledgement.
+         */
+        readonly post: operations["acknowledge_api_v1_alerts__alert_id__acknowledge_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/measurements/{measurement_id}/segmentation": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Segmentation
+         * @description DICOM SEG in the monitoring scan's own frame.
+         */
+        readonly get: operations["segmentation_api_v1_measurements__measurement_id__segmentation_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/measurements/{measurement_id}/views": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Views
+         * @description Three slices through the worst point, with outlines.
+         */
+        readonly get: operations["views_api_v1_measurements__measurement_id__views_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/measurements/{measurement_id}/views/{plane}.png": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Picture
+         * @description The slice's picture.
+         */
+        readonly get: operations["picture_api_v1_measurements__measurement_id__views__plane__png_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Procedures
+         * @description Procedures, newest first.
+         */
+        readonly get: operations["procedures_api_v1_procedures_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Procedure
+         * @description One procedure with its phase, structures and series.
+         */
+        readonly get: operations["procedure_api_v1_procedures__procedure_id__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/alerts": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Alerts
+         * @description Alerts, oldest first.
+         */
+        readonly get: operations["alerts_api_v1_procedures__procedure_id__alerts_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/measurements": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Measurements
+         * @description Measurements in the order of acquisition, one a series.
+         */
+        readonly get: operations["measurements_api_v1_procedures__procedure_id__measurements_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/phase": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Phase
+         * @description The radiographer pressed freeze, thaw or idle.
+         */
+        readonly post: operations["phase_api_v1_procedures__procedure_id__phase_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/healthz": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Healthz
+         * @description Alive.
+         */
+        readonly get: operations["healthz_healthz_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/metrics": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Metrics
+         * @description Prometheus text.
+         */
+        readonly get: operations["metrics_metrics_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/readyz": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Readyz
+         * @description 200 when scans can be received, kept and measured; else 503 with the reasons.
+         */
+        readonly get: operations["readyz_readyz_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+}
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AcknowledgeBody
+         * @description Optional body of an acknowledgement.
+         */
+        readonly AcknowledgeBody: {
+            /** Note */
+            readonly note?: string | null;
+        };
         /**
          * Alert
          * @description One alert; an acknowledgement is a record on it, with who and when.
          */
         readonly Alert: {
+            /** Acknowledged At */
+            readonly acknowledged_at: string | null;
+            /** Acknowledged By */
+            readonly acknowledged_by: string | null;
+            /** Cleared At */
+            readonly cleared_at: string | null;
+            readonly condition: components["schemas"]["Condition"];
             /** Id */
             readonly id: string;
-            /** Procedure Id */
-            readonly procedure_id: string;
-            /** Measurement Id */
-            readonly measurement_id: string | null;
-            readonly condition: components["schemas"]["Condition"];
             /**
              * Kind
              * @enum {string}
              */
             readonly kind: "physiological" | "technical";
+            /** Limit */
+            readonly limit: number | null;
+            /** Measurement Id */
+            readonly measurement_id: string | null;
+            /** Note */
+            readonly note: string | null;
             readonly priority: components["schemas"]["Priority"];
-            readonly state: components["schemas"]["AlertState"];
+            /** Procedure Id */
+            readonly procedure_id: string;
             /**
              * Raised At
              * Format: date-time
              */
             readonly raised_at: string;
+            readonly state: components["schemas"]["AlertState"];
             /** Text */
             readonly text: string;
             /** Value */
             readonly value: number | null;
-            /** Limit */
-            readonly limit: number | null;
-            /** Acknowledged By */
-            readonly acknowledged_by: string | null;
-            /** Acknowledged At */
-            readonly acknowledged_at: string | null;
-            /** Note */
-            readonly note: string | null;
-            /** Cleared At */
-            readonly cleared_at: string | null;
         };
         /**
          * AlertMessage
          * @description An alert changed its state.
          */
         readonly AlertMessage: {
-            /** Seq */
-            readonly seq: number;
-            /** Run */
-            readonly run: string;
             /**
              * At
              * Format: date-time
              */
             readonly at: string;
+            readonly data: components["schemas"]["Alert"];
+            /** Run */
+            readonly run: string;
+            /** Seq */
+            readonly seq: number;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             readonly type: "alert";
-            readonly data: components["schemas"]["Alert"];
         };
         /**
          * AlertState
@@ -89,10 +338,10 @@ export interface components {
              * Format: date-time
              */
             readonly now: string;
-            /** Speed */
-            readonly speed: number;
             /** Simulated */
             readonly simulated: boolean;
+            /** Speed */
+            readonly speed: number;
         };
         /**
          * Condition
@@ -122,55 +371,55 @@ export interface components {
          * @description Every second, so that silence is noticed.
          */
         readonly HeartbeatMessage: {
-            /** Seq */
-            readonly seq: number;
-            /** Run */
-            readonly run: string;
             /**
              * At
              * Format: date-time
              */
             readonly at: string;
+            readonly data: components["schemas"]["Clock"];
+            /** Run */
+            readonly run: string;
+            /** Seq */
+            readonly seq: number;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             readonly type: "heartbeat";
-            readonly data: components["schemas"]["Clock"];
         };
         /**
          * Ice
          * @description The ice ball in this scan.
          */
         readonly Ice: {
-            /** Volume Ml */
-            readonly volume_ml: number;
-            /** Visible Surface Fraction */
-            readonly visible_surface_fraction: number;
             /** Longest Axis Mm */
             readonly longest_axis_mm: number;
+            /** Visible Surface Fraction */
+            readonly visible_surface_fraction: number;
+            /** Volume Ml */
+            readonly volume_ml: number;
         };
         /**
          * Interval
          * @description A value with the interval that should hold the truth in at least 90 of 100 scans.
          */
         readonly Interval: {
-            /** Value */
-            readonly value: number;
-            /** Low */
-            readonly low: number;
             /** High */
             readonly high: number;
+            /** Low */
+            readonly low: number;
+            /** Value */
+            readonly value: number;
         };
         /**
          * Limits
          * @description The site's limits, for drawing; distances of published origin are in ``docs/hazards.md``.
          */
         readonly Limits: {
-            /** Margin Target Mm */
-            readonly margin_target_mm: number;
             /** Hilum Near Mm */
             readonly hilum_near_mm: number;
+            /** Margin Target Mm */
+            readonly margin_target_mm: number;
             /** Scan Overdue S */
             readonly scan_overdue_s: number;
             /** Value Old S */
@@ -181,41 +430,41 @@ export interface components {
          * @description What was found in one series; see the contract of each field in ``docs/api.md``.
          */
         readonly Measurement: {
-            /** Id */
-            readonly id: string;
-            /** Procedure Id */
-            readonly procedure_id: string;
-            /** Series Instance Uid */
-            readonly series_instance_uid: string;
-            /** Frame Of Reference Uid */
-            readonly frame_of_reference_uid: string | null;
             /**
              * Acquired At
              * Format: date-time
              */
             readonly acquired_at: string;
+            readonly assessment: components["schemas"]["Assessment"];
+            /** Elapsed Freeze S */
+            readonly elapsed_freeze_s: number | null;
+            /** Frame Of Reference Uid */
+            readonly frame_of_reference_uid: string | null;
+            readonly ice: components["schemas"]["Ice"] | null;
+            /** Id */
+            readonly id: string;
             /**
              * Last Slice Received At
              * Format: date-time
              */
             readonly last_slice_received_at: string;
+            readonly phase: components["schemas"]["PhaseName"] | null;
+            /** Procedure Id */
+            readonly procedure_id: string;
             /**
              * Published At
              * Format: date-time
              */
             readonly published_at: string;
-            readonly role: components["schemas"]["Role"];
-            readonly phase: components["schemas"]["PhaseName"] | null;
-            /** Elapsed Freeze S */
-            readonly elapsed_freeze_s: number | null;
-            readonly assessment: components["schemas"]["Assessment"];
             /** Reasons */
             readonly reasons: readonly components["schemas"]["Reason"][];
             readonly registration: components["schemas"]["Registration"] | null;
-            readonly ice: components["schemas"]["Ice"] | null;
-            readonly tumour: components["schemas"]["Tumour"] | null;
+            readonly role: components["schemas"]["Role"];
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
             /** Structures */
             readonly structures: readonly components["schemas"]["StructureDistance"][];
+            readonly tumour: components["schemas"]["Tumour"] | null;
             /** Version */
             readonly version: string;
         };
@@ -224,76 +473,83 @@ export interface components {
          * @description A series was measured, or was found not to be assessable.
          */
         readonly MeasurementMessage: {
-            /** Seq */
-            readonly seq: number;
-            /** Run */
-            readonly run: string;
             /**
              * At
              * Format: date-time
              */
             readonly at: string;
+            readonly data: components["schemas"]["Measurement"];
+            /** Run */
+            readonly run: string;
+            /** Seq */
+            readonly seq: number;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             readonly type: "measurement";
-            readonly data: components["schemas"]["Measurement"];
         };
         /**
          * Outline
          * @description Closed curves of one object in a view: lists of (x, y) in mm on the view's plane.
          */
         readonly Outline: {
-            /** Name */
-            readonly name: string;
-            /**
-             * Kind
-             * @enum {string}
-             */
-            readonly kind: "ice" | "tumour" | "hilum" | "other";
             /** Curves */
             readonly curves: readonly (readonly (readonly [
                 number,
                 number
             ])[])[];
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "ice" | "tumour" | "hilum" | "other";
+            /** Name */
+            readonly name: string;
         };
         /**
          * Phase
          * @description The pressed phase and its clock. ``elapsed_freeze_s`` counts this freeze, at ``since``+.
          */
         readonly Phase: {
+            /** Cycle */
+            readonly cycle: number;
+            readonly phase: components["schemas"]["PhaseName"];
             /** Procedure Id */
             readonly procedure_id: string;
-            readonly phase: components["schemas"]["PhaseName"];
             /**
              * Since
              * Format: date-time
              */
             readonly since: string;
-            /** Cycle */
-            readonly cycle: number;
+        };
+        /**
+         * PhaseBody
+         * @description Body of a pressed phase.
+         */
+        readonly PhaseBody: {
+            readonly phase: components["schemas"]["PhaseName"];
         };
         /**
          * PhaseMessage
          * @description The radiographer pressed a phase.
          */
         readonly PhaseMessage: {
-            /** Seq */
-            readonly seq: number;
-            /** Run */
-            readonly run: string;
             /**
              * At
              * Format: date-time
              */
             readonly at: string;
+            readonly data: components["schemas"]["Phase"];
+            /** Run */
+            readonly run: string;
+            /** Seq */
+            readonly seq: number;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             readonly type: "phase";
-            readonly data: components["schemas"]["Phase"];
         };
         /**
          * PhaseName
@@ -306,13 +562,13 @@ export interface components {
          * @description A contoured structure, as received.
          */
         readonly PlannedStructure: {
-            /** Name */
-            readonly name: string;
             /**
              * Kind
              * @enum {string}
              */
             readonly kind: "tumour" | "hilum" | "other";
+            /** Name */
+            readonly name: string;
             /** Volume Ml */
             readonly volume_ml: number;
         };
@@ -329,48 +585,48 @@ export interface components {
         readonly Procedure: {
             /** Id */
             readonly id: string;
-            /** Patient Id */
-            readonly patient_id: string;
-            /** Patient Name */
-            readonly patient_name: string;
-            /** Study Instance Uid */
-            readonly study_instance_uid: string;
             /**
              * Opened At
              * Format: date-time
              */
             readonly opened_at: string;
+            /** Patient Id */
+            readonly patient_id: string;
+            /** Patient Name */
+            readonly patient_name: string;
+            readonly phase: components["schemas"]["Phase"];
+            /** Series */
+            readonly series: readonly components["schemas"]["Series"][];
             /**
              * State
              * @enum {string}
              */
             readonly state: "open" | "closed";
-            readonly phase: components["schemas"]["Phase"];
             /** Structures */
             readonly structures: readonly components["schemas"]["PlannedStructure"][];
-            /** Series */
-            readonly series: readonly components["schemas"]["Series"][];
+            /** Study Instance Uid */
+            readonly study_instance_uid: string;
         };
         /**
          * ProcedureMessage
          * @description A procedure opened, or something in it changed.
          */
         readonly ProcedureMessage: {
-            /** Seq */
-            readonly seq: number;
-            /** Run */
-            readonly run: string;
             /**
              * At
              * Format: date-time
              */
             readonly at: string;
+            readonly data: components["schemas"]["Procedure"];
+            /** Run */
+            readonly run: string;
+            /** Seq */
+            readonly seq: number;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             readonly type: "procedure";
-            readonly data: components["schemas"]["Procedure"];
         };
         /**
          * Reason
@@ -407,60 +663,60 @@ export interface components {
          * @description Slices of a series arriving; ``expected`` is what its predecessor had, if any.
          */
         readonly ScanProgress: {
-            /** Procedure Id */
-            readonly procedure_id: string;
-            /** Series Instance Uid */
-            readonly series_instance_uid: string;
-            /** Received */
-            readonly received: number;
-            /** Expected */
-            readonly expected: number | null;
             /** Complete */
             readonly complete: boolean;
+            /** Expected */
+            readonly expected: number | null;
+            /** Procedure Id */
+            readonly procedure_id: string;
+            /** Received */
+            readonly received: number;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
         };
         /**
          * ScanProgressMessage
          * @description Slices arriving.
          */
         readonly ScanProgressMessage: {
-            /** Seq */
-            readonly seq: number;
-            /** Run */
-            readonly run: string;
             /**
              * At
              * Format: date-time
              */
             readonly at: string;
+            readonly data: components["schemas"]["ScanProgress"];
+            /** Run */
+            readonly run: string;
+            /** Seq */
+            readonly seq: number;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             readonly type: "scan_progress";
-            readonly data: components["schemas"]["ScanProgress"];
         };
         /**
          * Series
          * @description One received series and what became of it.
          */
         readonly Series: {
-            /** Series Instance Uid */
-            readonly series_instance_uid: string;
+            /** Acquired At */
+            readonly acquired_at: string | null;
             /** Description */
             readonly description: string;
             /** Modality */
             readonly modality: string;
+            readonly reason: components["schemas"]["Reason"] | null;
             readonly role: components["schemas"]["Role"] | null;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Slices */
+            readonly slices: number;
             /**
              * Status
              * @enum {string}
              */
             readonly status: "receiving" | "provisional" | "final" | "refused" | "stored";
-            /** Slices */
-            readonly slices: number;
-            readonly reason: components["schemas"]["Reason"] | null;
-            /** Acquired At */
-            readonly acquired_at: string | null;
         };
         readonly ServerMessage: components["schemas"]["SnapshotMessage"] | components["schemas"]["ScanProgressMessage"] | components["schemas"]["MeasurementMessage"] | components["schemas"]["AlertMessage"] | components["schemas"]["PhaseMessage"] | components["schemas"]["ProcedureMessage"] | components["schemas"]["HeartbeatMessage"];
         /**
@@ -468,46 +724,48 @@ export interface components {
          * @description The whole current state, first on every connection.
          */
         readonly Snapshot: {
-            /** Version */
-            readonly version: string;
-            readonly clock: components["schemas"]["Clock"];
-            readonly limits: components["schemas"]["Limits"];
-            readonly procedure: components["schemas"]["Procedure"] | null;
-            /** Measurements */
-            readonly measurements: readonly components["schemas"]["Measurement"][];
             /** Alerts */
             readonly alerts: readonly components["schemas"]["Alert"][];
+            readonly clock: components["schemas"]["Clock"];
+            readonly limits: components["schemas"]["Limits"];
+            /** Measurements */
+            readonly measurements: readonly components["schemas"]["Measurement"][];
+            readonly procedure: components["schemas"]["Procedure"] | null;
             readonly scan_progress: components["schemas"]["ScanProgress"] | null;
+            /** Version */
+            readonly version: string;
         };
         /**
          * SnapshotMessage
          * @description First message on a connection.
          */
         readonly SnapshotMessage: {
-            /** Seq */
-            readonly seq: number;
-            /** Run */
-            readonly run: string;
             /**
              * At
              * Format: date-time
              */
             readonly at: string;
+            readonly data: components["schemas"]["Snapshot"];
+            /** Run */
+            readonly run: string;
+            /** Seq */
+            readonly seq: number;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             readonly type: "snapshot";
-            readonly data: components["schemas"]["Snapshot"];
         };
         /**
          * StructureDistance
          * @description Ice against a structure at risk: 0 at contact, negative when the ice overlaps it.
          */
         readonly StructureDistance: {
+            /** Contact In S */
+            readonly contact_in_s: number | null;
+            readonly distance_mm: components["schemas"]["Interval"];
             /** Name */
             readonly name: string;
-            readonly distance_mm: components["schemas"]["Interval"];
             /** Nearest Point Lps Mm */
             readonly nearest_point_lps_mm: readonly [
                 number,
@@ -516,8 +774,6 @@ export interface components {
             ];
             /** Rate Mm Per Min */
             readonly rate_mm_per_min: number | null;
-            /** Contact In S */
-            readonly contact_in_s: number | null;
         };
         /**
          * Tumour
@@ -528,6 +784,10 @@ export interface components {
          *     of the tumour's volume that lies at least that many mm inside the ice.
          */
         readonly Tumour: {
+            /** Covered Fraction */
+            readonly covered_fraction: {
+                readonly [key: string]: number;
+            };
             readonly margin_mm: components["schemas"]["Interval"];
             /** Worst Point Lps Mm */
             readonly worst_point_lps_mm: readonly [
@@ -535,10 +795,6 @@ export interface components {
                 number,
                 number
             ];
-            /** Covered Fraction */
-            readonly covered_fraction: {
-                readonly [key: string]: number;
-            };
         };
         /**
          * View
@@ -549,32 +805,32 @@ export interface components {
          *     ``top`` and ``bottom`` are the patient directions at the picture's edges (A, P, L, R, H, F).
          */
         readonly View: {
+            /** Bottom */
+            readonly bottom: string;
+            /** Height Mm */
+            readonly height_mm: number;
+            /** Image */
+            readonly image: string;
+            /** Left */
+            readonly left: string;
+            /** Outlines */
+            readonly outlines: readonly components["schemas"]["Outline"][];
             /**
              * Plane
              * @enum {string}
              */
             readonly plane: "axial" | "coronal" | "sagittal";
-            /** Image */
-            readonly image: string;
-            /** Width Mm */
-            readonly width_mm: number;
-            /** Height Mm */
-            readonly height_mm: number;
-            /** Left */
-            readonly left: string;
             /** Right */
             readonly right: string;
             /** Top */
             readonly top: string;
-            /** Bottom */
-            readonly bottom: string;
+            /** Width Mm */
+            readonly width_mm: number;
             /** Worst Point */
             readonly worst_point: readonly [
                 number,
                 number
             ];
-            /** Outlines */
-            readonly outlines: readonly components["schemas"]["Outline"][];
         };
         /**
          * Views
@@ -594,4 +850,374 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    readonly acknowledge_api_v1_alerts__alert_id__acknowledge_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly alert_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AcknowledgeBody"] | null;
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly segmentation_api_v1_measurements__measurement_id__segmentation_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly measurement_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly views_api_v1_measurements__measurement_id__views_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly measurement_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Views"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly picture_api_v1_measurements__measurement_id__views__plane__png_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly measurement_id: string;
+                readonly plane: "axial" | "coronal" | "sagittal";
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly procedures_api_v1_procedures_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["Procedure"][];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly procedure_api_v1_procedures__procedure_id__get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Procedure"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly alerts_api_v1_procedures__procedure_id__alerts_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["Alert"][];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly measurements_api_v1_procedures__procedure_id__measurements_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["Measurement"][];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly phase_api_v1_procedures__procedure_id__phase_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["PhaseBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Phase"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly healthz_healthz_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly metrics_metrics_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly readyz_readyz_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+}
