@@ -149,10 +149,10 @@ class RunningService:
 
     # DICOM
 
-    def storescu(self, program: str, *paths: Path) -> subprocess.CompletedProcess[str]:
+    def storescu(self, program: str, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
         """Send files and folders by dcmtk's ``storescu``, on one association."""
         return subprocess.run(
-            self.storescu_command(program, *paths),
+            self.storescu_command(program, *arguments),
             env=os.environ | {"TCP_NODELAY": "1"},
             capture_output=True,
             text=True,
@@ -163,8 +163,11 @@ class RunningService:
         """Its command line: options, and files or folders."""
         options = [a for a in arguments if isinstance(a, str)]
         paths = [str(a) for a in arguments if isinstance(a, Path)]
-        # Only what is needed is proposed, in explicit little endian, which is what the files hold.
-        options += ["-aet", "CT", "-aec", "ICEMARGIN", "-xe", "-R", "--scan-directories"]
+        # Only what is needed is proposed (-R): in explicit little endian, which is what our own
+        # files hold, unless the options name another syntax (-x...).
+        if not any(option.startswith("-x") for option in options):
+            options.append("-xe")
+        options += ["-aet", "CT", "-aec", "ICEMARGIN", "-R", "--scan-directories"]
         return [program, *options, "127.0.0.1", str(self.dicom_port), *paths]
 
     # Ends
