@@ -31,7 +31,7 @@ def circle(radius_mm: float, z_mm: float, points: int = 90) -> NDArray[np.float6
 
 def ball_contours(radius_mm: float, spacing_mm: float) -> list[NDArray[np.float64]]:
     """Axial contours of a sphere about the origin, none of them through its poles."""
-    heights = np.arange(-10 * spacing_mm, 10.5 * spacing_mm, spacing_mm) + 0.3
+    heights = np.arange(-40.0, 40.0, spacing_mm) + 0.3
     return [
         circle(float(np.sqrt(radius_mm**2 - z**2)), float(z))
         for z in heights
