@@ -124,9 +124,9 @@ def test_a_dead_service_is_seen_and_a_new_one_taken_up(
     with running_service(tmp_path, LIMITS | {"web": {"port": service.web_port}}):
         watched.wait_for_text("connection", "LIVE")
         assert "NO LIVE DATA" not in watched.page.locator("body").inner_text()
-    # Chromium itself notes every request that nobody answered.
-    unexpected = [e for e in watched.errors if "net::ERR_" not in e]
-    assert unexpected == []
+    # Chromium notes every request that nobody answered, the page a picture that was cut off.
+    expected = ("net::ERR_", "pictures failed, trying again")
+    assert [e for e in watched.errors if not any(words in e for words in expected)] == []
 
 
 def test_before_any_scan_there_is_no_figure(tmp_path: Path, open_page: Open) -> None:
