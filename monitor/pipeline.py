@@ -29,7 +29,7 @@ from dicom_listener.series import (
     SeriesProgress,
     SeriesReady,
 )
-from monitor import __version__, findings, messages
+from monitor import findings, messages
 from monitor.alerts import Finding
 from monitor.clock import Clock
 from monitor.config import Settings
@@ -114,7 +114,7 @@ class Pipeline:
         self._progress: messages.ScanProgress | None = None
         self._recovering = False
         self._publish: Callable[[Data], None] = lambda _data: None
-        self._shown = self._snapshot()
+        self._shown = self.room.snapshot(self._progress)
         self._beat = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="pipeline", daemon=True)
 
@@ -314,6 +314,7 @@ class Pipeline:
             self.note(procedure)
 
     def _structure_set(self, procedure: Procedure, ready: ObjectReady) -> None:
+        header = ready.object.header
         patterns = self._settings.structures
         try:
             structure_set = read_structure_set(
@@ -322,9 +323,12 @@ class Pipeline:
                 hilum_pattern=patterns.hilum_pattern,
             )
         except StructureSetError as error:
-            procedure.structure_problem = messages.Reason(code="bad_contours", text=str(error))
+            reason = messages.Reason(code="bad_contours", text=str(error))
+            procedure.refuse_structures(header.series_instance_uid, reason)
             return
-        procedure.take_structures(structure_set)
+        procedure.take_structures(
+            structure_set, header.series_instance_uid, header.sop_instance_uid
+        )
 
     # Series -> analysis -> journal -> alerts -> stream
 
@@ -399,26 +403,8 @@ class Pipeline:
 
     def send(self, data: Data) -> None:
         """Publish a change, and the state after it."""
-        self._shown = self._snapshot()
+        self._shown = self.room.snapshot(self._progress)
         self._publish(data)
-
-    def _snapshot(self) -> messages.Snapshot:
-        limits = self._settings.alerts
-        current = self.room.current
-        return messages.Snapshot(
-            version=__version__,
-            clock=self._clock.message(),
-            limits=messages.Limits(
-                margin_target_mm=limits.margin_target_mm,
-                hilum_near_mm=limits.hilum_near_mm,
-                scan_overdue_s=limits.scan_overdue_s,
-                value_old_s=limits.value_old_s,
-            ),
-            procedure=current.message() if current is not None else None,
-            measurements=list(current.measurements) if current is not None else [],
-            alerts=list(self.room.alerts[current.id]) if current is not None else [],
-            scan_progress=self._progress,
-        )
 
     # After a restart
 

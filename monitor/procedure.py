@@ -26,13 +26,17 @@ from segmentation.structures import Structure
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Work for the analysis processes: a function, its arguments, and whose it is."""
+    """Work for the analysis processes: a function, its arguments, and whose it is.
+
+    ``contours`` tells by which contours: an answer by contours that were replaced is dropped.
+    """
 
     kind: str
     series_uid: str
     revision: int
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    contours: int
     measurement_id: str = ""
 
 
@@ -74,6 +78,9 @@ class Procedure:
     phases: list[messages.Phase] = field(default_factory=list)
     measurements: list[messages.Measurement] = field(default_factory=list)
     structure_set: StructureSet | None = None
+    structure_set_uid: str = ""
+    structure_series_uid: str = ""
+    contours: int = 0
     structures: tuple[Structure, ...] | None = None
     structure_problem: Reason | None = None
     baseline_uid: str | None = None
@@ -89,9 +96,19 @@ class Procedure:
             self.series[uid] = SeriesRecord(uid, header.series_description, header.modality)
         return self.series[uid]
 
-    def take_structures(self, structure_set: StructureSet) -> None:
-        """A newer structure set replaces the older; what was measured is measured again."""
+    def take_structures(
+        self, structure_set: StructureSet, series_uid: str, sop_instance_uid: str
+    ) -> None:
+        """A newer structure set replaces the older; what was measured is measured again.
+
+        The same one sent again changes nothing.
+        """
+        if sop_instance_uid == self.structure_set_uid:
+            return
         self.structure_set = structure_set
+        self.structure_set_uid = sop_instance_uid
+        self.structure_series_uid = series_uid
+        self.contours += 1
         self.structures = None
         self.structure_problem = None
         self.reference = None
@@ -99,6 +116,14 @@ class Procedure:
         self.ice_seen = False
         for record in self.series.values():
             record.decided = -1
+
+    def refuse_structures(self, series_uid: str, reason: Reason) -> None:
+        """Contours that can't be used, and why; earlier ones that could be built stay in use."""
+        record = self.series.get(series_uid)
+        if record is not None:
+            record.reason = reason
+        if self.structures is None:
+            self.structure_problem = reason
 
     @property
     def phase(self) -> messages.Phase:
@@ -165,7 +190,7 @@ class Procedure:
             return None
         if self.structures is None:
             arguments = (self.structure_set.structures,)
-            return Job("structures", "", 0, analysis.build_structures, arguments)
+            return Job("structures", "", 0, analysis.build_structures, arguments, self.contours)
         planning = self.planning
         if planning is None:
             return None
@@ -193,7 +218,13 @@ class Procedure:
         measurement_id = uuid4().hex
         arguments = (record.paths, self.reference, self.artefact(measurement_id))
         return Job(
-            "measure", record.uid, ready.revision, analysis.measure, arguments, measurement_id
+            "measure",
+            record.uid,
+            ready.revision,
+            analysis.measure,
+            arguments,
+            self.contours,
+            measurement_id,
         )
 
     def _reference_job(self, planning: SeriesRecord, baseline: SeriesRecord) -> Job:
@@ -205,6 +236,7 @@ class Procedure:
             baseline.ready.revision,
             analysis.prepare_reference,
             arguments,
+            self.contours,
         )
 
     def _next_ignored(self) -> SeriesRecord | None:
@@ -232,6 +264,8 @@ class Procedure:
 
     def conclude(self, job: Job, answer: Any) -> Verdict | None:
         """Take a job's answer in; the verdict it leads to, if any."""
+        if job.contours != self.contours:
+            return None
         if job.kind == "structures":
             self._conclude_structures(answer)
             return None
@@ -244,10 +278,12 @@ class Procedure:
 
     def _conclude_structures(self, answer: tuple[Structure, ...] | Refused) -> None:
         if isinstance(answer, Refused):
-            self.structure_problem = Reason(code=answer.code, text=answer.text)
+            reason = Reason(code=answer.code, text=answer.text)
+            self.refuse_structures(self.structure_series_uid, reason)
         elif sum(s.kind == "tumour" for s in answer) != 1:
             text = "The structure set must hold exactly one structure named as the tumour."
-            self.structure_problem = Reason(code="no_tumour", text=text)
+            reason = Reason(code="no_tumour", text=text)
+            self.refuse_structures(self.structure_series_uid, reason)
         else:
             self.structures = answer
 

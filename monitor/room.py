@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from dicom_listener.events import ObjectStored
+from monitor import __version__, messages
 from monitor.alerts import AlertBook, Finding
 from monitor.clock import Clock
 from monitor.config import Settings
@@ -95,6 +96,25 @@ class Room:
         procedure.last_object_at = self._clock.at(stored.received_at)
         procedure.record_of(stored)
         return procedure
+
+    def snapshot(self, progress: messages.ScanProgress | None) -> messages.Snapshot:
+        """The state that a display starts from."""
+        limits = self._settings.alerts
+        current = self.current
+        return messages.Snapshot(
+            version=__version__,
+            clock=self._clock.message(),
+            limits=messages.Limits(
+                margin_target_mm=limits.margin_target_mm,
+                hilum_near_mm=limits.hilum_near_mm,
+                scan_overdue_s=limits.scan_overdue_s,
+                value_old_s=limits.value_old_s,
+            ),
+            procedure=current.message() if current is not None else None,
+            measurements=list(current.measurements) if current is not None else [],
+            alerts=list(self.alerts[current.id]) if current is not None else [],
+            scan_progress=progress,
+        )
 
     def foreign_finding(self) -> list[Finding]:
         """The identity alert's condition, as it is now."""

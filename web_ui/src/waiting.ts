@@ -11,6 +11,12 @@ export function waitingFor(procedure: Procedure | null, subject: Subject): strin
   );
   if (scans.length === 0) return "Waiting for the planning scan";
   const kinds = new Set(procedure.structures.map((structure) => structure.kind));
+  const refused = procedure.series.find(
+    (series) => series.modality === "RTSTRUCT" && series.reason !== null,
+  );
+  if (!kinds.has("tumour") && refused?.reason) {
+    return `The contours can't be used. ${refused.reason.text}`;
+  }
   if (!kinds.has("tumour") && !kinds.has("hilum")) {
     return "Waiting for tumour and hilum contours";
   }
