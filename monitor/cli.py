@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--case", default="standard", help="named case (default: standard)")
     demo.add_argument("--speed", type=_speed, default=20.0, help="times real (default: 20)")
     demo.add_argument("--seed", type=int, default=1, help="of everything random (default: 1)")
+    demo.add_argument("--anatomy", type=Path, metavar="DIR", help="folder of a real CT")
     demo.add_argument("--no-browser", action="store_true", help="only print the page's address")
     demo.add_argument("--end", action="store_true", help="end when the procedure is over")
 
@@ -138,6 +139,7 @@ def _demo(options: argparse.Namespace) -> int:
             case=options.case,
             speed=options.speed,
             seed=options.seed,
+            anatomy=options.anatomy,
             browser=not options.no_browser,
             stay=not options.end,
         )

@@ -21,12 +21,21 @@ BANNER = "Research software. Not a medical device. What you see is simulated."
 
 
 def demo(
-    settings: Settings, *, case: str, speed: float, seed: int, browser: bool, stay: bool = True
+    settings: Settings,
+    *,
+    case: str,
+    speed: float,
+    seed: int,
+    browser: bool,
+    anatomy: Path | None = None,
+    stay: bool = True,
 ) -> int:
     """Run one whole procedure over real C-STORE, ``speed`` times as fast as real.
 
     Parameters
     ----------
+    anatomy
+        Folder of a real CT, for the cases that are painted into one.
     stay
         Go on serving when the procedure is over, until told to end.
 
@@ -65,6 +74,7 @@ def demo(
                 *("--start", start.isoformat(), "--salt", start.isoformat()),
                 *("--lead", str(LEAD_S)),
                 *("--page", address),
+                *(("--anatomy", str(anatomy)) if anatomy is not None else ()),
             ]
         )
 
