@@ -117,11 +117,11 @@ class AlertBook:
     def __iter__(self) -> Iterator[Alert]:
         return iter(self._alerts.values())
 
-    def restore(self, alert: Alert) -> None:
-        """Take back an alert from the journal."""
+    def restore(self, alert: Alert, seen_value: float | None = None) -> None:
+        """Take back an alert from the journal, with the value it had when it was acknowledged."""
         self._alerts[alert.id] = alert
-        if alert.state is AlertState.ACTIVE_ACKNOWLEDGED and alert.value is not None:
-            self._seen_value[alert.id] = alert.value
+        if alert.state is AlertState.ACTIVE_ACKNOWLEDGED and seen_value is not None:
+            self._seen_value[alert.id] = seen_value
 
     def get(self, alert_id: str) -> Alert | None:
         """The alert with this id."""

@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,7 @@ AeTitle = Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DicomSection(_Section):
@@ -148,6 +149,7 @@ def load(path: Path | None = None) -> Settings:
     name = str(path) if path is not None else "environment"
     if path is not None:
         _check_file(path)
+    _check_environment()
 
     class FromFile(Settings):
         @classmethod
@@ -179,6 +181,19 @@ def _check_file(path: Path) -> None:
         raise ConfigError(f"{path}: is not YAML ({error}).") from error
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold keys and values, as the config.yaml we ship.")
+
+
+def _check_environment() -> None:
+    """The library passes over what it does not know; a typing error there must not go unseen."""
+    for variable in os.environ:
+        if not variable.upper().startswith(ENVIRONMENT_PREFIX):
+            continue
+        section, *keys = variable[len(ENVIRONMENT_PREFIX) :].lower().split("__")
+        if section not in Settings.model_fields:
+            place = ".".join([section, *keys])
+            raise ConfigError(
+                f"{variable}: {place}: there is no such key; {_suggestion((section,))}"
+            )
 
 
 def _mend(item: Any) -> str:

@@ -11,7 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import (
+    URL,
     Engine,
     Index,
     Integer,
@@ -86,11 +88,15 @@ class Journal:
     """
 
     def __init__(self, url: str) -> None:
-        self._shown = make_url(url).render_as_string(hide_password=True)
         try:
-            self._engine = _engine(url)
+            parsed = make_url(url)
+        except SQLAlchemyError as error:  # its message may hold a password
+            raise JournalError("not a database URL, as in sqlite:////srv/ice.sqlite") from error
+        self._shown = parsed.render_as_string(hide_password=True)
+        try:
+            self._engine = _engine(parsed)
             _Base.metadata.create_all(self._engine)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError, ImportError) as error:
             raise JournalError(f"{self._shown}: {_short(error)}") from error
 
     def close(self) -> None:
@@ -177,6 +183,24 @@ class Journal:
             found = [messages.Alert.model_validate_json(row) for row in session.scalars(wanted)]
         return sorted(found, key=lambda alert: alert.raised_at)
 
+    def values_when_acknowledged(self, procedure_id: str) -> dict[str, float]:
+        """What a person saw: each alert's value at its latest acknowledgement, by alert id."""
+        wanted = (
+            select(_Event.document)
+            .where(_Event.procedure_id == procedure_id, _Event.kind == "alert")
+            .order_by(_Event.number)
+        )
+        found: dict[str, tuple[datetime, float]] = {}
+        with self._transaction() as session:
+            for row in session.scalars(wanted):
+                alert = messages.Alert.model_validate_json(row)
+                if alert.acknowledged_at is None or alert.value is None:
+                    continue
+                known = found.get(alert.id)
+                if known is None or known[0] != alert.acknowledged_at:
+                    found[alert.id] = (alert.acknowledged_at, alert.value)
+        return {alert_id: value for alert_id, (_, value) in found.items()}
+
     def phases(self, procedure_id: str) -> list[messages.Phase]:
         """A procedure's pressed phases, oldest first."""
         wanted = (
@@ -194,6 +218,9 @@ class Journal:
                 yield session
         except SQLAlchemyError as error:
             raise JournalError(f"{self._shown}: {_short(error)}") from error
+        except ValidationError as error:
+            text = f"{error.error_count()} values in it are none of this version's"
+            raise JournalError(f"{self._shown}: {text} ({error.title})") from error
 
 
 def _event_row(at: datetime, procedure_id: str, kind: str, document: str) -> Any:
@@ -202,8 +229,7 @@ def _event_row(at: datetime, procedure_id: str, kind: str, document: str) -> Any
     )
 
 
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
+def _engine(parsed: URL) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True)
     if parsed.database:
@@ -220,6 +246,6 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _short(error: SQLAlchemyError) -> str:
+def _short(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
     return f"the database can't be used ({cause})"

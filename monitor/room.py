@@ -173,17 +173,27 @@ class Room:
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)
         if row is not None:
-            measured = self._journal.measurements(procedure.id)
-            procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
-            procedure.phases = self._journal.phases(procedure.id)
-            for alert in self._journal.alerts(procedure.id):
-                book.restore(alert)
+            try:
+                self._restore(procedure, book)
+            except JournalError:
+                logger.exception("The procedure's past can't be read; its scans are measured again")
         self._procedures[header.patient_id, header.study_instance_uid] = procedure
         self.alerts[procedure.id] = book
         if procedure.state == "open":
             self.current = procedure
         self._changed.append(procedure)
         return procedure
+
+    def _restore(self, procedure: Procedure, book: AlertBook) -> None:
+        """Take back what was found, pressed and raised before a restart."""
+        measured = self._journal.measurements(procedure.id)
+        phases = self._journal.phases(procedure.id)
+        alerts = self._journal.alerts(procedure.id)
+        seen = self._journal.values_when_acknowledged(procedure.id)
+        procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
+        procedure.phases = phases
+        for alert in alerts:
+            book.restore(alert, seen.get(alert.id))
 
     def _journaled(self, key: Key) -> dict[str, str] | None:
         try:
