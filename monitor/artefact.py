@@ -103,7 +103,8 @@ def load(path: Path) -> Artefact:
         It is absent or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # Opened here: NumPy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             names, kinds = content["names"].tolist(), content["kinds"].tolist()
             shape = content["scan_shape"].tolist()
             return Artefact(
@@ -118,7 +119,7 @@ def load(path: Path) -> Artefact:
                 planning_to_scan=Rigid(content["rotation"], content["shift"]),
                 worst_point_lps_mm=content["worst"],
             )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ArtefactError(f"{path.name}: {error}") from error
 
 

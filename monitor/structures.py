@@ -8,8 +8,21 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
 
 from segmentation.structures import Kind
+
+_UNREADABLE = (
+    InvalidDicomError,
+    AttributeError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    OSError,
+)
+"""What pydicom raises on objects that lack something, or hold something else in its place."""
 
 
 class StructureSetError(ValueError):
@@ -61,7 +74,7 @@ def read_structure_set(path: Path, *, tumour_pattern: str, hilum_pattern: str) -
             if name and contours:
                 kind = _kind(name, tumour_pattern, hilum_pattern)
                 found.append(Contoured(name, kind, contours))
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
+    except _UNREADABLE as error:
         raise StructureSetError(
             f"The structure set can't be read: {str(error) or type(error).__name__}."
         ) from error
