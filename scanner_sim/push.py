@@ -23,6 +23,7 @@ MAX_PDU = 131072
 _SUCCESS = 0x0000
 _WARNINGS = range(0xB000, 0xC000)
 _TIMEOUT_S = 30.0
+_STANDING_TIMEOUT_S = 1.0
 
 
 class PushError(Exception):
@@ -164,6 +165,8 @@ class Pusher:
         if not association.is_established:
             reason = "refused the association" if association.is_rejected else "cannot be reached"
             raise PushError(f"{target} {reason}")
+        # Nothing is under way yet, so that the thread's old checkpoint is open and is soon left.
+        association._reactor_checkpoint = _Checkpoint()  # noqa: SLF001  there is no public way
         return association
 
     def _store(self, association: Association, dataset: Dataset) -> None:
@@ -181,6 +184,49 @@ class Pusher:
         elif status != _SUCCESS:
             comment = getattr(answer, "ErrorComment", "")
             raise PushError(f"{self.destination} refused {uid}: status 0x{status:04X} {comment}")
+
+
+class _Checkpoint(threading.Event):
+    """Where pynetdicom's association thread waits while a request of ours is under way.
+
+    pynetdicom 3.0 closes its checkpoint and then looks whether the thread "is paused", which the
+    thread also says for a moment when it is passing. On a busy machine it then takes our answer for
+    a request and drops it, and the request times out. Here closing it waits until the thread
+    stands.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._change = threading.Condition()
+        self._open = True
+        self._standing = False
+
+    def is_set(self) -> bool:
+        """Whether the thread may pass."""
+        return self._open
+
+    def set(self) -> None:
+        """Let the thread pass."""
+        with self._change:
+            self._open = True
+            self._change.notify_all()
+
+    def clear(self) -> None:
+        """Close it, and wait until the thread stands at it (or has ended, which takes a second)."""
+        with self._change:
+            self._open = False
+            self._change.wait_for(lambda: self._standing, timeout=_STANDING_TIMEOUT_S)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Stand here while it is closed."""
+        with self._change:
+            while not self._open:
+                self._standing = True
+                self._change.notify_all()
+                if not self._change.wait(timeout):
+                    break
+            self._standing = False
+        return self._open
 
 
 def _entity(title: str) -> AE:
