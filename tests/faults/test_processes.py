@@ -1,0 +1,118 @@
+"""What happens to the service's processes and disk, and that it goes on."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from scanner_sim.push import Destination, Pusher, PushError
+from tests.dicom_listener.objects import encode
+from tests.dicom_listener.raw_peer import RawPeer, c_store_rq, p_data
+from tests.quick_case import QuickCase, read
+from tests.service import RunningService, running_service
+from tests.waiting import until
+
+
+def pusher(service: RunningService) -> Pusher:
+    """A scanner."""
+    return Pusher(Destination("ICEMARGIN", "127.0.0.1", service.dicom_port))
+
+
+def workers(service: RunningService) -> set[int]:
+    """Process ids of its analysis processes."""
+    found = set()
+    for path in Path(f"/proc/{service.process.pid}/task").glob("*/children"):
+        for pid in path.read_text().split():
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"spawn_main" in command:
+                found.add(int(pid))
+    return found
+
+
+def test_a_killed_analysis_process_is_replaced(quick: QuickCase, tmp_path: Path) -> None:
+    """As the kernel does when memory is short."""
+    with running_service(tmp_path) as service:
+        for folder in quick.folders[:4]:
+            pusher(service).send(read(folder))
+        first = service.wait_for_measurement(quick.monitoring[0].uid)
+        killed = until(lambda: workers(service), "an analysis process")
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        pusher(service).send(read(quick.monitoring[1].folder))
+        found = service.wait_for_measurement(quick.monitoring[1].uid)
+        assert found["assessment"] == "final"
+        assert workers(service).isdisjoint(killed)
+        assert service.measurements()[2] == first
+        assert service.end() == 0
+
+
+def test_no_process_outlives_the_service(quick: QuickCase, tmp_path: Path) -> None:
+    with running_service(tmp_path) as service:
+        for folder in quick.folders[:3]:
+            pusher(service).send(read(folder))
+        service.wait_for_measurement(quick.baseline.uid)
+        running = until(lambda: workers(service), "an analysis process")
+        assert service.end() == 0
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in running), "their end")
+
+
+def test_analysis_processes_end_with_a_killed_service(quick: QuickCase, tmp_path: Path) -> None:
+    with running_service(tmp_path) as service:
+        running = until(lambda: workers(service), "an analysis process")
+        service.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in running), "their end")
+
+
+def test_a_full_disk(quick: QuickCase, tmp_path: Path) -> None:
+    """Nothing is acknowledged that can't be kept; the page goes on, /readyz says why."""
+    floor = {"storage": {"directory": str(tmp_path / "data"), "minimum_free_mb": 10**9}}
+    with running_service(tmp_path, floor) as service:
+        scan = read(quick.planning.folder)
+        with pytest.raises(PushError, match="0xA700"):
+            pusher(service).send(scan)
+        assert list((service.directory / "objects").glob("*/*/*.dcm")) == []
+        ready = service.get("readyz")
+        assert ready.status_code == 503
+        assert "free" in ready.text
+        assert service.get("healthz").status_code == 200
+
+
+def test_a_stalled_scanner_holds_up_nobody(quick: QuickCase, tmp_path: Path) -> None:
+    """Half an object on one connection, whole scans on another."""
+    with running_service(tmp_path) as service, RawPeer(service.dicom_port) as stalled:
+        stalled.associate()
+        (dataset, *_) = read(quick.monitoring[1].folder)
+        command = c_store_rq(str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
+        stalled.send(p_data(command, command=True))
+        stalled.send(p_data(encode(dataset)[:10_000], command=False, last=False))
+        for folder in quick.folders[:4]:
+            pusher(service).send(read(folder))
+        found = service.wait_for_measurement(quick.monitoring[0].uid)
+        assert found["assessment"] == "final"
+
+
+def test_a_display_that_does_not_read_holds_up_nobody(quick: QuickCase, tmp_path: Path) -> None:
+    """It asks for the stream and then sleeps; scans are measured and others are served."""
+    with running_service(tmp_path) as service:
+        with socket.create_connection(("127.0.0.1", service.web_port)) as sleeper:
+            sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lines = [
+                "GET /api/v1/stream HTTP/1.1",
+                f"Host: 127.0.0.1:{service.web_port}",
+                "Connection: Upgrade",
+                "Upgrade: websocket",
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            ]
+            sleeper.sendall("\r\n".join([*lines, "", ""]).encode())
+            for folder in quick.folders[:4]:
+                pusher(service).send(read(folder))
+            found = service.wait_for_measurement(quick.monitoring[0].uid)
+            assert found["assessment"] == "final"
+        assert service.get("healthz").status_code == 200
+        assert service.end() == 0
