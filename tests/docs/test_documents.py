@@ -60,6 +60,11 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert {p for p in PAGES if p.name != "accuracy.md"} <= seen
 
 
+def test_pictures_are_small() -> None:
+    for picture in DOCS.rglob("*.png"):
+        assert picture.stat().st_size <= 300_000, picture.name
+
+
 def test_the_readme_says_what_this_is_not() -> None:
     words = " ".join(read("README.md").replace("**", "").split())
     for phrase in ("not a medical device", "not CE marked", "not FDA cleared", NOTICE):
