@@ -67,6 +67,7 @@ def run(options: Options) -> Accuracy:
     chosen = [CASES[name] for name in options.cases or named_cases()]
     able = [case for case in chosen if case.source != "ct" or anatomy is not None]
     skipped = [(case.name, "needs --anatomy DIR, a real CT") for case in chosen if case not in able]
+    simulator = sources_digest()
     with ExitStack() as stack:
         directory = options.keep
         if directory is None:
@@ -78,7 +79,7 @@ def run(options: Options) -> Accuracy:
     accuracy = Accuracy(
         version=__version__,
         seed=options.seed,
-        simulator=sources_digest(),
+        simulator=simulator,
         cases=tuple(scores),
         skipped=tuple(skipped),
         failures=(*broken, *missed),

@@ -24,6 +24,9 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _LIBRARIES = ("numpy", "scipy", "pydicom")
 """What the simulator's numbers and files depend on besides its own sources."""
 
+_SENDING = frozenset({"play.py", "push.py"})
+"""The simulator's sources that only bring files to a peer, and never touch what is in them."""
+
 _DIGEST_CHARACTERS = 12
 
 
@@ -56,7 +59,8 @@ class Stored:
 def sources_digest(folder: Path | None = None) -> str:
     """Digest of the simulator's sources and of the libraries it rests on."""
     folder = folder or Path(scanner_sim.__path__[0])
-    digest = _digest(sorted(folder.rglob("*.py")), folder)
+    sources = sorted(path for path in folder.rglob("*.py") if path.name not in _SENDING)
+    digest = _digest(sources, folder)
     for name in _LIBRARIES:
         digest.update(f"{name} {version(name)}\n".encode())
     return digest.hexdigest()[:_DIGEST_CHARACTERS]

@@ -23,7 +23,10 @@ def test_digest_follows_the_sources(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 2\n")
     changed = sources_digest(tmp_path)
     (tmp_path / "b.py").write_text("x = 2\n")
-    assert len({first, changed, sources_digest(tmp_path)}) == 3
+    both = sources_digest(tmp_path)
+    assert len({first, changed, both}) == 3
+    (tmp_path / "push.py").write_text("x = 2\n")
+    assert sources_digest(tmp_path) == both
 
 
 def test_key_follows_case_seed_and_anatomy(tmp_path: Path) -> None:
