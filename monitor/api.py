@@ -21,7 +21,8 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__, messages
 from monitor.artefact import ArtefactError
@@ -31,7 +32,7 @@ from monitor.stream import SlowClient
 from monitor.views import Plane
 from monitor.web_backend import WebBackend
 
-LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 COMMAND_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 5.0
 TRY_AGAIN_LATER = 1013
@@ -92,7 +93,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         responses={"default": {"model": messages.ErrorAnswer}},
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS)
+    app.add_middleware(_LocalHostOnly)
     _handle_errors(app)
     _add_health(app, backend)
     _add_queries(app, backend)
@@ -104,10 +105,34 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
     return app
 
 
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    body = messages.ErrorAnswer(error=messages.ErrorBody(code=code, message=message))
+    return JSONResponse(body.model_dump(), status_code=status)
+
+
+class _LocalHostOnly:
+    """Answers only to this machine's own names, against DNS rebinding; errors have our shape."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"}:
+            host = HTTPConnection(scope).headers.get("host", "")
+            if urlsplit(f"//{host}").hostname not in LOCAL_HOSTS:
+                refusal = _error(400, "foreign_host", "This service answers to its own machine.")
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def _handle_errors(app: FastAPI) -> None:
-    def answer(status: int, code: str, message: str) -> JSONResponse:
-        body = messages.ErrorAnswer(error=messages.ErrorBody(code=code, message=message))
-        return JSONResponse(body.model_dump(), status_code=status)
+    answer = _error
+
+    @app.exception_handler(Exception)
+    async def on_defect(_request: Request, _error: Exception) -> JSONResponse:
+        # Starlette logs the traceback itself, after this answer.
+        return answer(500, "internal", "Something failed that should not; see the log.")
 
     @app.exception_handler(HTTPException)
     async def on_http(_request: Request, error: HTTPException) -> JSONResponse:

@@ -15,6 +15,9 @@ from monitor.config import ConfigError, Settings, load
 EXIT_USAGE = 2
 EXIT_FAILED = 1
 
+READY = "READY"
+"""What ``simulate --announce`` prints when procedure time begins."""
+
 ENDING = "Research software. Not a medical device: it must not be used to guide treatment."
 
 
@@ -34,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="run the service with a simulated procedure")
     _config_option(demo)
     demo.add_argument("--case", default="standard", help="named case (default: standard)")
-    demo.add_argument("--speed", type=_speed, default=20.0, help="times real (default: 20)")
+    demo.add_argument("--speed", type=_speed, default=15.0, help="times real (default: 15)")
     demo.add_argument("--seed", type=int, default=1, help="of everything random (default: 1)")
     demo.add_argument("--anatomy", type=Path, metavar="DIR", help="folder of a real CT")
     demo.add_argument("--no-browser", action="store_true", help="only print the page's address")
@@ -53,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument("--start", type=_moment, metavar="TIME", help="RFC 3339 (default: now)")
     simulate.add_argument("--salt", default="", help="another salt makes other UIDs")
     simulate.add_argument(
-        "--lead", type=float, default=0.0, metavar="S", help="real seconds before procedure time 0"
+        "--announce", action="store_true", help="print READY when procedure time begins"
     )
     simulate.add_argument("--page", metavar="URL", help="press freeze and thaw on this page's API")
 
@@ -171,9 +174,12 @@ def _simulate(options: argparse.Namespace) -> int:
             print(f"Written to {options.out}")
             return 0
         destination = Destination.parse(options.to)
-        simulate.send(
-            simulation, destination, options.speed, stop, lead_s=options.lead, page=options.page
-        )
+
+        def ready() -> None:
+            if options.announce:
+                print(READY, flush=True)
+
+        simulate.send(simulation, destination, options.speed, stop, ready=ready, page=options.page)
     except (simulate.SimulationError, ValueError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from monitor import messages
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Clock:
     """Real time, or time that has run ``speed`` times as fast since ``origin``.
 
@@ -17,26 +17,32 @@ class Clock:
         1 in service.
     simulated
         Whether what is shown is not a real procedure; the page says so.
-    origin, started
-        Aware time and ``time.monotonic()`` at which a lapsed clock was started; unused at speed 1.
+    origin
+        Aware time that a lapsed clock starts from; it stands there until it is released.
     """
 
     speed: float = 1.0
     simulated: bool = False
     origin: datetime | None = None
-    started: float = 0.0
+    _released_at: float | None = None
 
     @classmethod
     def lapsed(cls, speed: float, origin: datetime) -> "Clock":
-        """A simulated clock that reads ``origin`` now."""
-        return cls(speed=speed, simulated=True, origin=origin, started=time.monotonic())
+        """A simulated clock that stands at ``origin`` until it is released."""
+        return cls(speed=speed, simulated=True, origin=origin)
+
+    def release(self) -> None:
+        """Let a lapsed clock run."""
+        self._released_at = time.monotonic()
 
     def now(self) -> datetime:
         """Aware time."""
         real = datetime.now().astimezone()
         if self.origin is None:
             return real
-        return self.origin + timedelta(seconds=(time.monotonic() - self.started) * self.speed)
+        if self._released_at is None:
+            return self.origin
+        return self.origin + timedelta(seconds=(time.monotonic() - self._released_at) * self.speed)
 
     def at(self, wall: datetime) -> datetime:
         """What this clock read at the given real time, not long ago."""

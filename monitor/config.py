@@ -5,10 +5,17 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,14 +30,17 @@ class ConfigError(ValueError):
     """The configuration can't be used; the message names each key and the mend."""
 
 
-def _loopback(host: str) -> str:
+def _is_loopback(host: str) -> bool:
     if host == "localhost":
-        return host
+        return True
     try:
-        local = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        local = False
-    if not local:
+        return False
+
+
+def _loopback(host: str) -> str:
+    if not _is_loopback(host):
         raise ValueError(
             "there is no sign-in yet, so the page is served on this machine only: use 127.0.0.1"
         )
@@ -65,6 +75,15 @@ class DicomSection(_Section):
     maximum_associations: int = Field(10, ge=1, le=1000)
     network_timeout_s: float = Field(20.0, gt=0)
     maximum_object_mb: int = Field(1024, ge=1)
+
+    @model_validator(mode="after")
+    def _callers_are_known(self) -> Self:
+        if not self.allowed_calling_ae_titles and not _is_loopback(self.host):
+            raise ValueError(
+                "who may send must be named in allowed_calling_ae_titles when host is not an "
+                "address of this machine alone"
+            )
+        return self
 
 
 class WebSection(_Section):
@@ -202,6 +221,8 @@ def _mend(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return f"{place}: there is no such key; {_suggestion(item['loc'])}"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if isinstance(item["input"], dict | _Section):  # a whole section: its message says which keys
+        return f"{place}: {message}."
     return f"{place}: {message} (it is {item['input']!r})."
 
 

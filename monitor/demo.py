@@ -7,15 +7,16 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
+from monitor.cli import READY
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.service import Service, StartError, address_of, bound_socket, serve_web
 
-LEAD_S = 12.0
-"""Real seconds before procedure time 0: what the simulated scanner needs for its first images."""
+SETTLE_S = 30.0
+"""How long the pipeline may take to say whether it is idle."""
 
 BANNER = "Research software. Not a medical device. What you see is simulated."
 
@@ -65,17 +66,18 @@ def demo(
             sock = stack.enter_context(bound_socket(local.web.host, 0))
         address = address_of(sock)
         origin = datetime.now().astimezone()
-        start = origin + timedelta(seconds=LEAD_S * speed)
-        service = stack.enter_context(Service(local, Clock.lapsed(speed, origin)))
+        clock = Clock.lapsed(speed, origin)
+        service = stack.enter_context(Service(local, clock))
         scanner = _Scanner(
             [
                 *("simulate", "--to", f"{local.dicom.ae_title}@127.0.0.1:{service.listener.port}"),
                 *("--case", case, "--seed", str(seed), "--speed", str(speed)),
-                *("--start", start.isoformat(), "--salt", start.isoformat()),
-                *("--lead", str(LEAD_S)),
+                *("--start", origin.isoformat(), "--salt", origin.isoformat(), "--announce"),
                 *("--page", address),
                 *(("--anatomy", str(anatomy)) if anatomy is not None else ()),
-            ]
+            ],
+            begins=clock.release,
+            settled=lambda: service.pipeline.idle().result(timeout=SETTLE_S),
         )
 
         def started() -> None:
@@ -98,35 +100,57 @@ def demo(
 
 
 class _Scanner:
-    """The simulated scanner as a process of its own, and a thread that waits for its end."""
+    """The simulated scanner as a process of its own, and a thread that follows it.
 
-    def __init__(self, arguments: list[str]) -> None:
+    Parameters
+    ----------
+    begins
+        Called when procedure time begins, after the first images have been computed.
+    settled
+        Whether the service has measured all that was sent.
+    """
+
+    def __init__(
+        self, arguments: list[str], begins: Callable[[], None], settled: Callable[[], bool]
+    ) -> None:
         self._command = [sys.executable, "-m", "monitor.cli", *arguments]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._waiting: threading.Thread | None = None
-        self._told_to_end = False
+        self._begins = begins
+        self._settled = settled
+        self._process: subprocess.Popen[str] | None = None
+        self._following: threading.Thread | None = None
+        self._told_to_end = threading.Event()
         self.over = threading.Event()
         self.status: int | None = None
         self.when_ended: Callable[[int], None] = lambda _status: None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command)  # noqa: S603  our own interpreter
-        self._waiting = threading.Thread(target=self._wait, name="scanner")
-        self._waiting.start()
+        self._process = subprocess.Popen(  # noqa: S603  our own interpreter
+            self._command, stdout=subprocess.PIPE, text=True
+        )
+        self._following = threading.Thread(target=self._follow, name="scanner")
+        self._following.start()
 
-    def _wait(self) -> None:
+    def _follow(self) -> None:
         assert self._process is not None
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                if line.strip() == READY:
+                    self._begins()
         self.status = self._process.wait()
-        if not self._told_to_end:
+        while not (self._told_to_end.is_set() or self._settled()):
+            self._told_to_end.wait(0.2)
+        if not self._told_to_end.is_set():
             self.when_ended(self.status)
         self.over.set()
 
     def end(self) -> None:
-        if self._process is None or self._waiting is None:
+        if self._process is None or self._following is None:
             return
-        if self._process.poll() is None:
-            self._told_to_end = True
+        running = self._process.poll() is None
+        self._told_to_end.set()
+        if running:
             self._process.terminate()
-        self._waiting.join(timeout=10)
-        if self._told_to_end:
+        self._following.join(timeout=10)
+        if running:
             self.status = 0

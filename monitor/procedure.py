@@ -408,6 +408,7 @@ _IGNORED = {
     "no_plane": "Without position in the patient; stored, not measured.",
     "lossy": "Compressed with loss; stored, not measured.",
     "multi_frame": "A multi-frame image; stored, not measured.",
+    "foreign": "Its series UID belongs to another patient or study; stored, not measured.",
     "conflict": "Sent before with another content; kept aside, not measured.",
 }
 

@@ -139,7 +139,8 @@ class Room:
                 return None
             current.state = "closed"
             self._changed.append(current)
-        return self._open(stored)
+        opened = self._open(stored)
+        return opened if opened.state == "open" else None
 
     def _idle(self, procedure: Procedure, stored: ObjectStored) -> bool:
         last = procedure.last_object_at or procedure.opened_at
@@ -181,6 +182,9 @@ class Room:
         self.alerts[procedure.id] = book
         if procedure.state == "open":
             self.current = procedure
+        else:  # over before the restart: to be read, not gone on with
+            found = [measurement for measurement, _ in procedure.adopted.values()]
+            procedure.measurements = sorted(found, key=lambda m: m.acquired_at)
         self._changed.append(procedure)
         return procedure
 

@@ -78,7 +78,7 @@ def send(
     speed: float,
     stop: threading.Event,
     *,
-    lead_s: float = 0.0,
+    ready: Callable[[], None] = lambda: None,
     page: str | None = None,
     say: Callable[[str], None] = logger.info,
 ) -> None:
@@ -86,8 +86,8 @@ def send(
 
     Parameters
     ----------
-    lead_s
-        Real seconds before procedure time 0, in which the first scan is computed.
+    ready
+        Called when procedure time begins: the first scan has then been computed.
     page
         Address of the running service, on which freeze and thaw are pressed as the radiographer
         would; none presses nothing.
@@ -111,7 +111,7 @@ def send(
         say(f"{minutes:3d}:{seconds:02d}  sent {label} ({count} objects)")
 
     try:
-        play(_events(simulation, with_truth=False), speed, on_event, stop, lead_s=lead_s)
+        play(_events(simulation, with_truth=False), speed, on_event, stop, ready)
     except PushError as error:
         raise SimulationError(str(error)) from error
 

@@ -18,10 +18,9 @@ def play(
     speed: float,
     on_event: Callable[[Event], None],
     stop: threading.Event | None = None,
-    *,
-    lead_s: float = 0.0,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Call ``on_event`` for each event ``lead_s + at_s / speed`` seconds from now, in this thread.
+    """Call ``on_event`` for each event, ``at_s / speed`` seconds after the first was computed.
 
     Events are computed ahead in a thread of their own. One that comes late is delivered at once,
     and so is every later one that is due: the procedure's clock does not wait.
@@ -30,6 +29,8 @@ def play(
     ----------
     speed
         1 is real time; ``math.inf`` delivers as fast as events are computed.
+    ready
+        Called when procedure time begins: the first event is computed, and the rest are under way.
     stop
         Set it from anywhere to end; ``play`` then returns before the next event.
 
@@ -44,7 +45,7 @@ def play(
         raise ValueError(f"speed must be positive: {speed}")
     ended = stop if stop is not None else threading.Event()
     producer = _Producer(events)
-    begin = time.monotonic()
+    begin: float | None = None
     try:
         while not ended.is_set():
             try:
@@ -55,7 +56,10 @@ def play(
                 return
             if isinstance(item, BaseException):
                 raise item
-            wait_s = begin + lead_s + item.at_s / speed - time.monotonic()
+            if begin is None:
+                begin = time.monotonic()
+                ready()
+            wait_s = begin + item.at_s / speed - time.monotonic()
             if wait_s > 0 and ended.wait(wait_s):
                 return
             on_event(item)

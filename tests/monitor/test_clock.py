@@ -22,7 +22,9 @@ def test_a_lapsed_clock_runs_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [1000.0]
     monkeypatch.setattr("monitor.clock.time.monotonic", lambda: moment[0])
     lapsed = Clock.lapsed(20.0, START)
-    assert lapsed.now() == START
+    moment[0] += 7.0
+    assert lapsed.now() == START  # it stands until it is released
+    lapsed.release()
     moment[0] += 3.0
     assert lapsed.now() == START + timedelta(seconds=60)
     message = lapsed.message()
@@ -32,6 +34,7 @@ def test_a_lapsed_clock_runs_faster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lapsed_clock_tells_what_it_read_a_moment_ago() -> None:
     lapsed = Clock.lapsed(20.0, START)
+    lapsed.release()
     wall = datetime.now(UTC)
     ago = (lapsed.now() - lapsed.at(wall - timedelta(seconds=2))).total_seconds()
     assert ago == pytest.approx(40.0, abs=2.0)

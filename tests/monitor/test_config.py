@@ -111,3 +111,12 @@ def test_an_unknown_section_in_the_environment_is_named(monkeypatch: pytest.Monk
     monkeypatch.setenv("ICEMARGIN__DICMO__PORT", "104")
     with pytest.raises(ConfigError, match="dicmo"):
         load(None)
+
+
+def test_an_open_address_needs_known_callers(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("dicom: {host: 0.0.0.0}\n")
+    with pytest.raises(ConfigError, match=r"dicom: who may send must be named"):
+        load(path)
+    path.write_text("dicom: {host: 0.0.0.0, allowed_calling_ae_titles: [CT1]}\n")
+    assert load(path).dicom.allowed_calling_ae_titles == ["CT1"]
