@@ -129,14 +129,16 @@ class RunningService:
             found = self.api(f"procedures/{procedure['id']}/alerts")
         return found
 
-    def wait_for_measurement(self, series_uid: str) -> dict[str, Any]:
+    def wait_for_measurement(
+        self, series_uid: str, patience_s: float = PATIENCE_S
+    ) -> dict[str, Any]:
         """Wait until a series has been measured, or found not to be assessable."""
 
         def look() -> dict[str, Any] | None:
             found = [m for m in self.measurements() if m["series_instance_uid"] == series_uid]
             return found[0] if found else None
 
-        return until(look, f"a measurement of {series_uid}\n{self.log[-4000:]}")
+        return until(look, f"a measurement of {series_uid}\n{self.log[-4000:]}", patience_s)
 
     def wait_for_alert(self, condition: str) -> dict[str, Any]:
         """Wait until there is an alert of a condition."""
