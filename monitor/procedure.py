@@ -105,6 +105,9 @@ class Procedure:
         """
         if sop_instance_uid == self.structure_set_uid:
             return
+        if sum(contoured.kind == "tumour" for contoured in structure_set.structures) != 1:
+            self.refuse_structures(series_uid, _ONE_TUMOUR)
+            return
         self.structure_set = structure_set
         self.structure_set_uid = sop_instance_uid
         self.structure_series_uid = series_uid
@@ -280,10 +283,6 @@ class Procedure:
         if isinstance(answer, Refused):
             reason = Reason(code=answer.code, text=answer.text)
             self.refuse_structures(self.structure_series_uid, reason)
-        elif sum(s.kind == "tumour" for s in answer) != 1:
-            text = "The structure set must hold exactly one structure named as the tumour."
-            reason = Reason(code="no_tumour", text=text)
-            self.refuse_structures(self.structure_series_uid, reason)
         else:
             self.structures = answer
 
@@ -398,6 +397,10 @@ class Procedure:
         return Verdict(record, role, measurement, adopted)
 
 
+_ONE_TUMOUR = Reason(
+    code="no_tumour",
+    text="The structure set must hold exactly one structure named as the tumour.",
+)
 _PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
 _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")
 _EARLIER_BASELINE = Reason(
