@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 WEB_UI = Path(__file__).parent
+SYSTEM_CONFIG = Path("/etc/npmrc")
 
 
 def npm(*arguments: str) -> None:
@@ -25,6 +26,9 @@ def npm(*arguments: str) -> None:
     # vite's own first line is ``env node``: the wheel's must lead PATH.
     path = [str(bin_folder), sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
     env = {**os.environ, "PATH": os.pathsep.join(path), "CI": "true"}
+    # This npm looks for the machine's settings (a mirror, a proxy) beside itself, in the wheel.
+    if SYSTEM_CONFIG.exists():
+        env.setdefault("NPM_CONFIG_GLOBALCONFIG", str(SYSTEM_CONFIG))
     subprocess.run(command, cwd=WEB_UI, env=env, check=True)  # noqa: S603
 
 
