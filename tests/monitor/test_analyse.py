@@ -64,6 +64,8 @@ def test_figures_agree_with_the_truth(analysed: Analysed, quick: QuickCase) -> N
         assert found.assessment is Assessment.FINAL
         assert found.tumour is not None
         assert found.tumour.margin_mm.value == pytest.approx(scan.margin_mm, abs=3.0)
+        (hilum,) = found.structures
+        assert hilum.distance_mm.value == pytest.approx(scan.hilum_distance_mm, abs=3.0)
 
 
 def test_measurements_are_a_plain_list(analysed: Analysed) -> None:

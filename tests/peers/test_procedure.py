@@ -146,7 +146,8 @@ def test_figures_agree_with_the_truth(course: Course) -> None:
         assert margin["value"] == pytest.approx(scan.margin_mm, abs=MARGIN_TOLERANCE_MM)
         (hilum,) = found["structures"]
         assert hilum["name"] == "Renal hilum"
-        assert hilum["distance_mm"]["value"] > 0
+        distance = hilum["distance_mm"]["value"]
+        assert distance == pytest.approx(scan.hilum_distance_mm, abs=MARGIN_TOLERANCE_MM)
         assert set(found["tumour"]["covered_fraction"]) == {"0", "5", "10"}
 
 
