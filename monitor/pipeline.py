@@ -20,6 +20,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from pydantic import ValidationError
+
 from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectRefused, ObjectStored
 from dicom_listener.series import (
     AssemblerOutput,
@@ -31,6 +33,7 @@ from dicom_listener.series import (
 )
 from monitor import findings, messages
 from monitor.alerts import Finding
+from monitor.analysis import Refused
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.jobs import Answered, Jobs, Running
@@ -47,9 +50,6 @@ INBOX_SIZE = 20_000
 
 TICK_S = 1.0
 """Heartbeat of the stream; three missed ones are NO LIVE DATA on the display."""
-
-FOREIGN_QUIET_S = 60.0
-"""The identity alert's condition ends when nothing foreign has come for this long."""
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 """RT Structure Set Storage (DICOM PS3.4, B.5)."""
@@ -350,7 +350,13 @@ class Pipeline:
 
     def _finish(self, running: Running, answer: Any) -> None:
         procedure = running.procedure
-        verdict = procedure.conclude(running.job, answer)
+        try:
+            verdict = procedure.conclude(running.job, answer)
+        except ValidationError:  # figures that can't be: none is shown
+            self._metrics.analysis_failures.inc()
+            logger.exception("An analysis answered what is no measurement")
+            refused = Refused("analysis_failed", "The analysis gave figures that can't be.")
+            verdict = procedure.conclude(running.job, refused)
         seconds = getattr(answer, "seconds", None)
         if seconds is not None:
             self._metrics.stages(seconds)
@@ -361,9 +367,10 @@ class Pipeline:
 
     def _conclude(self, procedure: Procedure, verdict: Verdict) -> None:
         """Journal, alerts, stream, in this order: what is shown has been written."""
-        if verdict.adopted:
-            return
         measurement = verdict.measurement
+        if verdict.adopted:  # journaled before a restart; a display that was quicker needs it
+            self.send(measurement)
+            return
         self._metrics.measurements.labels(measurement.role, measurement.assessment).inc()
         try:
             self._journal.measurement(measurement, verdict.record.received)

@@ -54,6 +54,7 @@ class Room:
         self._procedures: dict[Key, Procedure] = {}
         self._series: dict[str, Procedure] = {}
         self._changed: list[Procedure] = []
+        self._foreign = ""
         self._foreign_at: datetime | None = None
         self.alerts: dict[str, AlertBook] = {}
         self.current: Procedure | None = None
@@ -121,7 +122,7 @@ class Room:
         if self._foreign_at is None:
             return []
         quiet_s = (self._clock.now() - self._foreign_at).total_seconds()
-        text = "Images of ANOTHER PATIENT came in. They are stored and not used here."
+        text = f"Images of {self._foreign} came in. They are stored and not used here."
         return [Finding(Condition.OTHER_PATIENT, quiet_s < FOREIGN_QUIET_S, text)]
 
     def _procedure_of(self, stored: ObjectStored) -> Procedure | None:
@@ -135,7 +136,7 @@ class Room:
         current = self.current
         if current is not None and not self._any_patient:
             if not self._idle(current, stored):
-                self._foreign(current, stored)
+                self._note_foreign(current, stored)
                 return None
             current.state = "closed"
             self._changed.append(current)
@@ -147,11 +148,10 @@ class Room:
         gap_s = (self._clock.at(stored.received_at) - last).total_seconds()
         return gap_s > self._settings.procedure.idle_close_s
 
-    def _foreign(self, current: Procedure, stored: ObjectStored) -> None:
-        if stored.header.patient_id == current.patient_id:
-            logger.warning("An object of another study of the patient is stored, not measured")
-            return
-        logger.warning("An object of another patient is stored, not used")
+    def _note_foreign(self, current: Procedure, stored: ObjectStored) -> None:
+        same = stored.header.patient_id == current.patient_id
+        self._foreign = "another STUDY of this patient" if same else "ANOTHER PATIENT"
+        logger.warning("An object of %s is stored, not used", self._foreign)
         self._foreign_at = self._clock.at(stored.received_at)
 
     def _open(self, stored: ObjectStored) -> Procedure:

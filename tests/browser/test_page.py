@@ -123,6 +123,7 @@ def test_a_dead_service_is_seen_and_a_new_one_taken_up(
     assert margin not in watched.page.locator("body").inner_text()
     with running_service(tmp_path, LIMITS | {"web": {"port": service.web_port}}):
         watched.wait_for_text("connection", "LIVE")
+        watched.wait_for_text("margin-value", margin)
         assert "NO LIVE DATA" not in watched.page.locator("body").inner_text()
     # Chromium notes every request that nobody answered, the page a picture that was cut off.
     expected = ("net::ERR_", "pictures failed, trying again")

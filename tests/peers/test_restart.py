@@ -79,7 +79,6 @@ def test_ended_and_started_again(quick: QuickCase, storescu: str, tmp_path: Path
         assert service.end() == 0
 
 
-@pytest.mark.xfail(strict=False, reason="What is found again after the snapshot is not sent.")
 def test_a_display_that_is_there_before_all_is_found_again(
     quick: QuickCase, storescu: str, tmp_path: Path
 ) -> None:
