@@ -94,7 +94,8 @@ class Timing:
 
     @property
     def handing_s(self) -> float:
-        """What is left: assembly, queueing, to the analysis process and back."""
+        """What is left: assembly, queueing, to the analysis process and back, and what that does
+        outside its stages."""
         return self.latency_s - self.publishing_s - sum(self.stages_s.values())
 
     @property
@@ -133,6 +134,9 @@ def run(options: Options) -> Latency:
         directory.mkdir(parents=True, exist_ok=True)
         logging.getLogger("pynetdicom").setLevel(logging.WARNING)
         procedure = stored(case(), SEED, directory)
+        busy = _busy_elsewhere()
+        if busy is not None and busy > QUIET:
+            print(f"Other programs keep {busy:.0%} of the machine busy: figures will be too high.")
         cores = stack.enter_context(_few_cores())
         timings = _timings(procedure, options.scans)
         median_s = statistics.median(t.latency_s for t in timings)
@@ -174,7 +178,7 @@ def table(timings: Sequence[Timing], cores: int) -> str:
             f"  {name:<22}{statistics.median(values):>10.3f}{max(values):>10.3f}{share:>8.0%}"
         )
     lines.append(
-        "  (handing over: filled extent or release, assembly, to the analysis process and back; "
+        "  (handing over: assembly, to the analysis process and back, its work outside the stages; "
         "publishing: journal, alerts, stream)"
     )
     return "\n".join(lines)
@@ -201,9 +205,6 @@ def _timings(procedure: Stored, scans: int) -> list[Timing]:
         for datasets in (planning, structures, baseline):
             pusher.send(datasets)
         display.wait(str(planning[0].SeriesInstanceUID), PATIENCE_S)
-        busy = _busy_elsewhere()
-        if busy is not None and busy > QUIET:
-            print(f"Other programs keep {busy:.0%} of the machine busy: figures will be too high.")
         press_phase(service.page, "freeze")
         timings = []
         for n, number in enumerate(_there_and_back(len(freeze), scans)):
