@@ -11,6 +11,8 @@ from typing import Any
 
 from monitor import analysis
 
+END_TIMEOUT_S = 5.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -75,10 +77,16 @@ class Workers:
         self._end()
 
     def _end(self) -> None:
-        # Asked of the executor first: its processes are children of ours, as none else is.
-        children = multiprocessing.active_children()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        if not isinstance(self._executor, ProcessPoolExecutor):
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            return
+        children = multiprocessing.active_children()  # the pool's; we start no others
         for child in children:
             child.terminate()
         for child in children:
-            child.join(timeout=5)
+            child.join(timeout=END_TIMEOUT_S)
+            if child.is_alive():
+                child.kill()
+        # With its processes gone the pool's own thread ends at once. It is waited for because the
+        # system tells only one of us that a process has ended.
+        self._executor.shutdown(wait=True, cancel_futures=True)

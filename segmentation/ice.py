@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull, distance
 
 from segmentation import freezing
 from segmentation.probes import Probe
@@ -70,6 +69,7 @@ REACH_FROM_PROBE_MM = 32.0
 """No 17G probe freezes further; bounds the region grower before there is a model."""
 
 CLIP_MM = 3.0
+DIRECTIONS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +109,9 @@ class Ice:
 
     @property
     def longest_axis_mm(self) -> float:
-        """Largest distance between two surface points."""
-        points = self.surface.points_lps_mm
-        hull = points[ConvexHull(points).vertices]
-        return float(distance.pdist(hull).max())
+        """Largest width of the surface, over directions 6 degrees apart: short by 0.2 % at most."""
+        widths = self.surface.points_lps_mm.astype(np.float32) @ _half_sphere(DIRECTIONS).T
+        return float(np.ptp(widths, axis=0).max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +124,16 @@ class _Change:
     trusted: NDArray[np.float32]
     gas: NDArray[np.bool_]
     probe_distance_mm: NDArray[np.float32]
+
+
+def _half_sphere(count: int) -> NDArray[np.float32]:
+    """(count, 3): unit vectors spread evenly over a half-sphere (Fibonacci's lattice)."""
+    n = np.arange(count) + 0.5
+    height = n / count
+    angle = np.pi * (1 + np.sqrt(5)) * n
+    radius = np.sqrt(1 - height**2)
+    axes = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), height])
+    return axes.astype(np.float32)
 
 
 def find_ice(

@@ -114,8 +114,9 @@ def test_the_stream_begins_with_a_snapshot_and_leaves_nothing_out(course: Course
 
 
 def test_the_heart_beats_every_second(course: Course) -> None:
+    while len(course.seen.of(HeartbeatMessage)) < 3:  # a quick machine is done before
+        course.seen.read()
     beats = [m.data.now for m in course.seen.of(HeartbeatMessage)]
-    assert len(beats) >= 3
     gaps = [(b - a).total_seconds() for a, b in pairwise(beats)]
     assert max(gaps) < 3  # what a display takes for NO LIVE DATA
 
