@@ -233,7 +233,7 @@ class Spool:
         ``transfer_syntax_uid``; they are written down, and used only where they are valid UIDs.
         Returns where the bytes are, or None when there is no room for them (which is logged).
         """
-        name = f"{receipt.received_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}"
+        name = f"{receipt.received_at:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex}"  # sorts by time
         reason = {"code": code, "text": text, "claims": dict(claims)} | _receipt_json(receipt)
         meta = _encode_meta(
             {
