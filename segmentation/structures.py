@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.interpolate import Akima1DInterpolator
 
 from segmentation.surface import Surface, surface_of
@@ -24,6 +25,21 @@ PLANARITY_TOLERANCE_MM = 0.5
 
 SINGLE_PLANE_THICKNESS_MM = 3.0
 """Assumed distance between planes where a structure was drawn on one plane only."""
+
+UPRIGHT_STEP_MM = 0.7
+"""Lattice on which contours are compared before they are brought to the solid's grid."""
+
+MAX_LEAN = 1.5
+"""Sideways shift of the sections' centres from plane to plane, per mm, that is followed."""
+
+MAX_STRETCH = 3.0
+"""Ratio of length to width that is evened out."""
+
+CAP_PLANES = 4
+"""Planes whose sizes tell where the solid ends beyond the last one."""
+
+NEXT_PLANE = 0.98
+"""The solid ends before this part of the way to the next plane, on which nothing was drawn."""
 
 Kind = Literal["tumour", "hilum", "other"]
 
@@ -78,9 +94,11 @@ def solid_from_contours(
     """Solid from closed planar contours on parallel planes (DICOM PS3.3 C.8.8.6).
 
     Several contours on one plane combine by exclusive-or, so that a contour inside another is a
-    hole. Between planes the signed distances are interpolated (shape-based interpolation, Raya and
-    Udupa 1990); beyond the first and the last plane the solid closes as a sphere would. Contours of
-    any orientation are taken, as long as all planes are parallel.
+    hole. Between planes the squared radius is interpolated (shape-based interpolation, Raya and
+    Udupa 1990, of a quantity that is a parabola along the normal for every ellipsoid), in axes in
+    which the solid is upright and about round; beyond the first and the last plane that parabola is
+    carried on until it closes. Contours of any orientation are taken, as long as all planes are
+    parallel.
 
     Parameters
     ----------
@@ -135,69 +153,195 @@ def _plane_axes(name: str, polygons: list[NDArray[np.float64]]) -> NDArray[np.fl
     return np.asarray(np.column_stack([u, np.cross(normal, u), normal]), dtype=np.float64)
 
 
+@dataclass(frozen=True, eq=False)
+class _Upright:
+    """Axes in which the solid stands upright on its planes and is about as long as wide.
+
+    Every ellipsoid becomes one whose sections are concentric circles: a point (u, v) of the plane
+    at height w goes to ``stretch @ ((u, v) - middle - lean * w)``.
+    """
+
+    middle: NDArray[np.float64]
+    lean: NDArray[np.float64]
+    stretch: NDArray[np.float64]
+
+    def apply(self, points: NDArray[np.float64], height: float) -> NDArray[np.float64]:
+        """(N, 2) points of the plane at ``height`` to (N, 2), mm."""
+        return (points - self.middle - self.lean * height) @ self.stretch.T
+
+
+def _upright(levels: list[float], groups: list[list[NDArray[np.float64]]]) -> _Upright:
+    heights, areas, centres, spreads = [], [], [], []
+    for height, group in zip(levels, groups, strict=True):
+        for polygon in group:
+            area, centre, spread = _moments(polygon)
+            heights.append(height)
+            areas.append(area)
+            centres.append(centre)
+            spreads.append(spread)
+    h, weight = np.array(heights), np.array(areas)
+    weight = weight / weight.sum()
+    centre = np.array(centres)
+    level, middle = float(weight @ h), weight @ centre
+    vary = float(weight @ (h - level) ** 2)
+    lean = np.zeros(2)
+    if vary > 0:
+        lean = (weight * (h - level)) @ (centre - middle) / vary
+        lean *= min(1.0, MAX_LEAN / max(float(np.linalg.norm(lean)), 1e-9))
+    squares, axes = np.linalg.eigh(np.einsum("n,nij->ij", weight, np.array(spreads)))
+    squares = np.maximum(squares, squares.max() / MAX_STRETCH**2)
+    # As wide as the narrower side, so that depths stay about those in millimetres.
+    stretch = axes @ np.diag(np.sqrt(squares.min() / squares)) @ axes.T
+    return _Upright(middle - lean * level, lean, stretch)
+
+
+def _moments(
+    polygon: NDArray[np.float64],
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Area, (2,) centroid and (2, 2) covariance of a polygon's inside (Green's theorem)."""
+    origin = polygon.mean(axis=0)
+    a = polygon - origin
+    b = np.roll(a, -1, axis=0)
+    cross = a[:, 0] * b[:, 1] - b[:, 0] * a[:, 1]
+    double = float(cross.sum())
+    if abs(double) < 1e-9:
+        return 1e-9, origin, np.eye(2) * 1e-9
+    centre = cross @ (a + b) / (3 * double)
+    pairs = (
+        np.einsum("n,ni,nj->ij", cross, a, a)
+        + np.einsum("n,ni,nj->ij", cross, b, b)
+        + np.einsum("n,ni,nj->ij", cross, a + b, a + b)
+    )
+    return abs(double) / 2, origin + centre, pairs / (12 * double) - np.outer(centre, centre)
+
+
 def _interpolate(
     levels: list[float], groups: list[list[NDArray[np.float64]]], axes: NDArray[np.float64]
 ) -> Volume:
-    corners = np.concatenate([polygon for group in groups for polygon in group])
-    lower = corners.min(axis=0) - 2 * GRID_STEP_MM
-    count = np.ceil((corners.max(axis=0) + 2 * GRID_STEP_MM - lower) / GRID_STEP_MM).astype(int) + 1
-    u = lower[0] + GRID_STEP_MM * np.arange(count[0])
-    v = lower[1] + GRID_STEP_MM * np.arange(count[1])
-    points = np.stack(np.meshgrid(u, v, indexing="xy"), axis=-1).reshape(-1, 2)
-    planes = [_signed_distance(points, group).reshape(count[1], count[0]) for group in groups]
+    upright = _upright(levels, groups)
     heights = np.array(levels)
     gaps = np.diff(heights)
     thickness = float(np.median(gaps)) if len(gaps) else SINGLE_PLANE_THICKNESS_MM
+    moved = [
+        [upright.apply(polygon, level) for polygon in group]
+        for level, group in zip(levels, groups, strict=True)
+    ]
     w = np.arange(levels[0] - thickness, levels[-1] + thickness + GRID_STEP_MM, GRID_STEP_MM)
-    stack = np.asarray(planes, dtype=np.float64)
-    array = np.empty((len(w), count[1], count[0]), dtype=np.float32)
-    within = (w >= heights[0]) & (w <= heights[-1])
-    if within.any():
-        array[within] = _between(heights, stack, w[within])
-    for beyond, end, inner in (
-        (heights[0] - w, 0, min(1, len(stack) - 1)),
-        (w - heights[-1], -1, max(-2, -len(stack))),
-    ):
-        chosen = beyond > 0
-        array[chosen] = _cap(stack[end], stack[inner], thickness, beyond[chosen])
+    corners = np.concatenate([polygon for group in groups for polygon in group])
+    rim = 2 * GRID_STEP_MM + thickness * np.abs(upright.lean)
+    lower = corners.min(axis=0) - rim
+    count = np.ceil((corners.max(axis=0) + rim - lower) / GRID_STEP_MM).astype(int) + 1
+    u = lower[0] + GRID_STEP_MM * np.arange(count[0])
+    v = lower[1] + GRID_STEP_MM * np.arange(count[1])
+    flat = np.stack(np.meshgrid(u, v, indexing="xy"), axis=-1).reshape(-1, 2)
+    reached = np.array([upright.apply(flat, float(height)) for height in w])
+    # The upright axes have a lattice of their own, that of the solid is filled from it.
+    first = reached.min(axis=(0, 1))
+    last = np.ceil((reached.max(axis=(0, 1)) - first) / UPRIGHT_STEP_MM).astype(int) + 1
+    lattice = np.stack(
+        np.meshgrid(
+            *(f + UPRIGHT_STEP_MM * np.arange(n) for f, n in zip(first, last, strict=True)),
+            indexing="xy",
+        ),
+        axis=-1,
+    ).reshape(-1, 2)
+    stack = np.array([_squared(lattice, group) for group in moved]).reshape(
+        len(levels), last[1], last[0]
+    )
+    at = _at_heights(heights, stack, w, thickness)
+    index = np.moveaxis((reached - first) / UPRIGHT_STEP_MM, -1, 0)[::-1]
+    array = np.array(
+        [
+            ndimage.map_coordinates(plane, index[:, n], order=1, mode="nearest")
+            for n, plane in enumerate(at)
+        ]
+    ).reshape(len(w), count[1], count[0])
     return Volume(
-        array=array,
+        array=_in_mm(array),
         origin_lps_mm=axes @ np.array([lower[0], lower[1], w[0]]),
         direction=axes,
         spacing_mm=np.full(3, GRID_STEP_MM),
     )
 
 
-def _between(
-    heights: NDArray[np.float64], stack: NDArray[np.float64], w: NDArray[np.float64]
+def _squared(
+    points: NDArray[np.float64], polygons: list[NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Signed distances of planes carried to heights between them, smoothly where that is safe."""
+    """(N,): for a circle its squared radius less the point's, mm^2, and alike for other shapes.
+
+    With r the greatest depth inside the contours and d the depth of a point, it is d (2 r - d).
+    """
+    depth = _signed_distance(points, polygons)
+    deepest = max(float(depth.max()), 1e-3)
+    return depth * (2 * deepest - depth)
+
+
+def _at_heights(
+    heights: NDArray[np.float64],
+    stack: NDArray[np.float64],
+    w: NDArray[np.float64],
+    thickness: float,
+) -> NDArray[np.float64]:
+    """The planes' squared radii carried to heights ``w``, between the planes and beyond them."""
+    out = np.empty((len(w), *stack.shape[1:]))
+    within = (w >= heights[0]) & (w <= heights[-1])
     if len(heights) == 1:
-        return stack
-    # Akima's spline does not overshoot where neighbouring planes differ abruptly.
-    spline = Akima1DInterpolator(heights, stack, axis=0, method="makima")
-    return np.asarray(spline(w), dtype=np.float64)
+        out[within] = stack
+    elif within.any():
+        # Akima's spline is exact for a parabola on even planes, and does not overshoot where
+        # neighbouring planes differ abruptly.
+        out[within] = Akima1DInterpolator(heights, stack, axis=0)(w[within])
+    for beyond, outward in (
+        (heights[0] - w, slice(None)),
+        (w - heights[-1], slice(None, None, -1)),
+    ):
+        chosen = beyond > 0
+        ends = stack[outward][:CAP_PLANES]
+        steps = np.abs(heights[outward][:CAP_PLANES] - heights[outward][0])
+        fall = _fall(ends.max(axis=(1, 2)), steps, thickness, beyond[chosen])
+        out[chosen] = ends[0] - fall[:, None, None]
+    return out
 
 
-def _cap(
-    end: NDArray[np.float64],
-    inner: NDArray[np.float64],
+def _fall(
+    squared: NDArray[np.float64],
+    steps: NDArray[np.float64],
     thickness: float,
     beyond: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Signed distances beyond an end plane: the contour shrinks as a sphere's would.
+    """By how much the squared radius falls from the end plane to the distances ``beyond`` it.
 
-    The greatest depths r of the last two planes stand for a sphere's radii there; r squared falls
-    along the normal as a parabola, which gives the pole's height. It lies before the next plane,
-    on which nothing was drawn.
+    A parabola through the end plane fits the last planes; it comes to zero, the pole, before the
+    next plane, on which nothing was drawn. Two planes or one are taken as a sphere's.
+
+    Parameters
+    ----------
+    squared, steps
+        Squared radius of the end plane and of those further in, mm^2, and how far in they lie, mm.
     """
-    last, before = max(float(end.max()), 0.0), max(float(inner.max()), 0.0)
-    fall = max(before**2 - last**2, 0.0) / thickness + thickness
-    pole = (-fall + np.sqrt(fall**2 + 4 * last**2)) / 2
-    pole = float(np.clip(pole, 0.25 * thickness, 0.95 * thickness))
-    share = np.minimum(beyond / pole, 1)
-    shrunk = last * (1 - np.sqrt(1 - share)) + np.maximum(beyond - pole, 0)
-    return np.asarray(end[None] - shrunk[:, None, None], dtype=np.float64)
+    radius = float(squared[0])
+    slope, bend = 0.0, -1.0
+    if len(steps) == 2:
+        slope = (radius - float(squared[1])) / steps[1] - steps[1]
+    elif len(steps) > 2:
+        # Nearer planes count for more.
+        powers = np.column_stack([-np.ones(len(steps) - 1), steps[1:]]) / steps[1:, None]
+        rise = (squared[1:] - radius) / steps[1:] ** 2
+        (slope, bend), *_ = np.linalg.lstsq(powers, rise, rcond=None)
+    inner = slope**2 - 4 * bend * radius
+    pole = (-slope - np.sqrt(inner)) / (2 * bend) if bend < 0 else np.inf
+    if not pole < NEXT_PLANE * thickness:
+        pole = NEXT_PLANE * thickness
+        bend = min(-(radius + slope * pole) / pole**2, 0.0)
+        slope = -radius / pole - bend * pole
+    return -(slope * beyond + bend * beyond**2)
+
+
+def _in_mm(squared: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Depth of a field like that of a sphere, R^2 - r^2, whose gradient is 2 r."""
+    radius = np.sqrt(sum(slope**2 for slope in np.gradient(squared, GRID_STEP_MM))) / 2
+    whole = np.sqrt(np.maximum(radius**2 + squared, 0))
+    return np.asarray(squared / np.maximum(radius + whole, 1e-3), dtype=np.float32)
 
 
 def _signed_distance(

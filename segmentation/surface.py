@@ -85,29 +85,34 @@ def surface_of(field: Volume) -> Surface:
     """Crossings of zero along the three axes of the grid, with outward unit normals."""
     values = np.asarray(field.array, dtype=np.float32)
     inside = values > 0
-    found = []
+    lower, upper, part = [], [], []
     for axis in range(3):
-        size = values.shape[axis]
-        low = values.take(range(size - 1), axis=axis)
-        high = values.take(range(1, size), axis=axis)
-        change = inside.take(range(size - 1), axis=axis) != inside.take(range(1, size), axis=axis)
-        where = np.argwhere(change).astype(np.float64)
-        a, b = low[change].astype(np.float64), high[change].astype(np.float64)
-        where[:, axis] += a / (a - b)
-        found.append(where[:, ::-1])
-    index = np.concatenate(found)
-    points = field.to_lps(index)
-    return Surface(field, points, _normals(field, points))
+        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        change = inside[tuple(ahead)] != inside[tuple(behind)]
+        low = np.array(np.unravel_index(np.flatnonzero(change), change.shape)).T
+        high = low.copy()
+        high[:, axis] += 1
+        a, b = (values[tuple(v.T)].astype(np.float64) for v in (low, high))
+        lower.append(low)
+        upper.append(high)
+        part.append(a / (a - b))
+    low, high = np.concatenate(lower), np.concatenate(upper)
+    share = np.concatenate(part)[:, None]
+    gradient = (1 - share) * _gradient(values, low) + share * _gradient(values, high)
+    points = field.to_lps((low + share * (high - low))[:, ::-1])
+    downhill = -(gradient[:, ::-1] / field.spacing_mm) @ field.direction.T
+    length = np.linalg.norm(downhill, axis=1, keepdims=True)
+    return Surface(field, points, downhill / np.maximum(length, 1e-9))
 
 
-def _normals(field: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3): unit vectors down the field's gradient, by central differences over one voxel."""
-    gradient = np.empty_like(points)
-    for axis in range(3):
-        step = field.direction[:, axis] * field.spacing_mm[axis]
-        ahead = sample(field, points + step, outside=0.0)
-        behind = sample(field, points - step, outside=0.0)
-        gradient[:, axis] = (ahead - behind) / (2 * field.spacing_mm[axis])
-    gradient = gradient @ field.direction.T
-    length = np.linalg.norm(gradient, axis=1, keepdims=True)
-    return np.asarray(-gradient / np.maximum(length, 1e-9), dtype=np.float64)
+def _gradient(values: NDArray[np.float32], voxels: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(N, 3): rise per voxel along (k, j, i) at (N, 3) voxels, one-sided at the border."""
+    gradient = np.empty(voxels.shape)
+    for axis, size in enumerate(values.shape):
+        ahead, behind = voxels.copy(), voxels.copy()
+        ahead[:, axis] = np.minimum(voxels[:, axis] + 1, size - 1)
+        behind[:, axis] = np.maximum(voxels[:, axis] - 1, 0)
+        rise = values[tuple(ahead.T)].astype(np.float64) - values[tuple(behind.T)]
+        gradient[:, axis] = rise / np.maximum(ahead[:, axis] - behind[:, axis], 1)
+    return gradient
