@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.ground import Ground, survey
 from segmentation.ice import Ice, find_ice
 from segmentation.kidney import kidney_region
 from segmentation.margins import Clearance, TumourMargin, clearance, tumour_margin
@@ -64,6 +65,8 @@ class Reference:
         The last scan before ice, cropped to the treated region, HU.
     patch
         Its kidney, for registration.
+    ground
+        What it shows round the probes; None when the probes were not in yet.
     planning_to_baseline
         How the contours' frame lies in the baseline's.
     structures
@@ -76,12 +79,17 @@ class Reference:
     patch: KidneyPatch
     planning_to_baseline: Registered
     structures: tuple[Structure, ...]
-    probes: tuple[Probe, ...]
+    ground: Ground | None
 
     @property
     def tumour(self) -> Structure:
         """The tumour."""
         return next(s for s in self.structures if s.kind == "tumour")
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """In the baseline's frame; none when they were not in yet."""
+        return self.ground.probes if self.ground is not None else ()
 
     @property
     def hilum_lps_mm(self) -> NDArray[np.float64]:
@@ -165,12 +173,14 @@ def prepare(
         patch = kidney_patch(baseline, kidney, registered.transform, tumour, hilum)
     except RegistrationError as error:
         raise NotAssessable("registration_failed", str(error)) from error
+    cropped = baseline.crop_around(np.concatenate([tumour, hilum]), BASELINE_REACH_MM)
+    probes = find_probes(baseline, tumour)
     return Reference(
-        baseline=baseline.crop_around(np.concatenate([tumour, hilum]), BASELINE_REACH_MM),
+        baseline=cropped,
         patch=patch,
         planning_to_baseline=registered,
         structures=tuple(structures),
-        probes=find_probes(baseline, tumour),
+        ground=survey(cropped, patch.kidney, probes, tumour, hilum) if probes else None,
     )
 
 
@@ -192,16 +202,8 @@ def assess(scan: Volume, reference: Reference, *, stage: Stage = _untimed) -> As
     to_scan = registered.transform.after(reference.planning_to_baseline.transform)
     tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
     _check_shown(scan, tumour)
-    probes = _probes(reference, registered.transform, scan, tumour)
-    ice = find_ice(
-        scan,
-        reference.baseline,
-        reference.patch.kidney,
-        registered.transform.inverse(),
-        probes,
-        tumour,
-        to_scan.apply(reference.hilum_lps_mm),
-    )
+    ground = reference.ground or _ground(reference, registered.transform, scan, tumour)
+    ice = find_ice(scan, ground, registered.transform)
     if ice is None:
         raise NotAssessable("no_ice", "No ice was found at the probes.")
     _check_ice(scan, ice)
@@ -224,7 +226,7 @@ def assess(scan: Volume, reference: Reference, *, stage: Stage = _untimed) -> As
         planning_to_scan=to_scan,
         residual_mm=residual,
         shift_mm=registered.transform.shift_at(centre),
-        probes=probes,
+        probes=tuple(p.moved(registered.transform) for p in ground.probes),
     )
 
 
@@ -249,19 +251,22 @@ def _check_shown(scan: Volume, tumour: NDArray[np.float64]) -> None:
         raise NotAssessable("tumour_outside_scan", "The scan does not cover the whole tumour.")
 
 
-def _probes(
+def _ground(
     reference: Reference, to_scan: Rigid, scan: Volume, tumour: NDArray[np.float64]
-) -> tuple[Probe, ...]:
-    """The baseline's probes where they now lie; the scan's own if the baseline had none."""
-    if reference.probes:
-        return tuple(
-            Probe(to_scan.apply(p.tip_lps_mm), to_scan.rotation @ p.direction, p.length_mm)
-            for p in reference.probes
-        )
-    found = find_probes(scan, tumour)
-    if not found:
+) -> Ground:
+    """The baseline with the probes that this scan shows: it had none itself."""
+    back = to_scan.inverse()
+    probes = tuple(probe.moved(back) for probe in find_probes(scan, tumour))
+    if not probes:
         raise NotAssessable("no_probes", "No cryoprobe was found near the tumour.")
-    return found
+    to_baseline = reference.planning_to_baseline.transform
+    return survey(
+        reference.baseline,
+        reference.patch.kidney,
+        probes,
+        to_baseline.apply(reference.tumour.inside_lps_mm),
+        to_baseline.apply(reference.hilum_lps_mm),
+    )
 
 
 def _check_ice(scan: Volume, ice: Ice) -> None:

@@ -1,171 +1,186 @@
-"""A freezing potential round the probes, for where the ice's edge cannot be seen.
+"""The freezing model fitted to one scan, for where the ice's edge cannot be seen.
 
-In fat the CT number hardly changes on freezing, so that the edge there is invisible. Steady heat
-conduction towards straight sinks makes the temperature a sum of line potentials, each with
-spheroids about its freezing zone as surfaces of equal temperature (Carslaw and Jaeger, Conduction
-of Heat in Solids, 10.2). The strengths are fitted so that the visible edge is one such surface;
-what the fit leaves over is carried to the invisible edge nearby.
+In fat the CT number hardly changes on freezing, so that the edge there is invisible. The bio-heat
+equation tells when each place freezes and melts (``bioheat``); perfusion, the probes' power and the
+tissue's constants are not known, so the time is fitted: that at which the modelled edge best meets
+the visible one. What the fit leaves over is carried to the invisible edge nearby.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import lsq_linear
 
-from segmentation.probes import Probe
-from segmentation.sampling import resample, sample, voxel_centres
+from segmentation.bioheat import Stage
+from segmentation.ground import Ground
+from segmentation.sampling import sample
 from segmentation.volume import Volume
-
-PARTS = 3
-"""Parts of a freezing zone with strengths of their own: near large vessels a probe freezes less."""
-
-END_MM = 2.0
-"""A rod of one temperature takes more heat at its ends than a line of equal sources: the line is
-made longer by this at both ends."""
-
-EQUAL_STRENGTH = 0.15
-"""Weight of the wish that all parts freeze alike, against one unit per visible edge point."""
-
-SINK_POINTS = 40
-SINK_RADIUS_MM = 3.0
-SINK_SCALE_MM = 10.0
-"""Vessels' radius, and the length that makes a sink's potential a number like a probe's."""
-
-NO_SINK = 0.02
-"""Weight of the wish that nothing is taken away at the hilum."""
 
 CARRY_SIGMA_MM = 7.0
 """Reach over which a left-over at the visible edge is carried to the invisible edge."""
 
-CARRY_STEP_MM = 3.0
 CARRY_PRIOR = 0.02
 """Weight of "nothing is left over", so that far from any visible edge the fit alone decides."""
+
+BLENDS = (0.0, 0.5, 1.0)
+"""Mixtures of the courses at the least and the greatest perfusion."""
+
+KEPT = 6
+TEMPER_MM = 0.06
+"""Candidates are kept, and weighed by exp(-(residual - best) / this)."""
 
 MIN_EDGE_POINTS = 150
 MAX_EDGE_POINTS = 1500
 CLIP_MM = 12.0
 
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way in which the ice may have come about.
+
+    Attributes
+    ----------
+    front
+        Which of a course's.
+    perfusion, vessels
+        0 to 1: from the least perfusion to the greatest, and from a hilum whose vessels are as any
+        tissue to one whose vessels keep body temperature.
+    time_s
+        Fitted seconds since the start of the front's stage.
+    residual_mm
+        Robust spread (1.48 x median absolute) of the visible edge about it.
+    weight
+        Share in the model; all add up to 1.
+    """
+
+    front: int
+    stage: Stage
+    perfusion: float
+    vessels: float
+    time_s: float
+    residual_mm: float
+    weight: float
+
 
 @dataclass(frozen=True, eq=False)
 class FreezingModel:
-    """The completed ice surface.
+    """The completed ice surface; volumes in the baseline's frame on the ground's coarse grid.
 
     Attributes
     ----------
     depth
         About the signed depth inside the modelled ice, mm, positive inside; clipped at 12 mm.
+    spread_mm
+        By how much the candidates differ, one standard deviation.
     residual_mm
-        Robust spread (1.48 x median absolute) of visible edge points about the model before the
-        left-over was carried: what the modelled edge may be wrong by.
+        Of the best candidate.
+    candidates
+        The best first.
     """
 
     depth: Volume
+    spread_mm: Volume
     residual_mm: float
+    candidates: tuple[Candidate, ...]
 
-
-def potentials(
-    probes: Sequence[Probe], sinks_lps_mm: NDArray[np.float64], points_lps_mm: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(…, 3 P or 3 P + 1): line potential of each part of each freezing zone at (…, 3) points.
-
-    ``ln((r1 + r2 + L) / (r1 + r2 - L))`` with r1, r2 the distances to the part's ends and L its
-    length. The last column, where there are heat sinks, is what they take away, as point
-    potentials 1/r.
-    """
-    columns = []
-    for probe in probes:
-        near, far = probe.active_ends_lps_mm
-        near, far = near - END_MM * probe.direction, far + END_MM * probe.direction
-        ends = [near + (far - near) * n / PARTS for n in range(PARTS + 1)]
-        length = float(np.linalg.norm(far - near)) / PARTS
-        offsets = [points_lps_mm - end.astype(np.float32) for end in ends]
-        radii = [np.sqrt(np.einsum("...i,...i->...", o, o)) for o in offsets]
-        for start, end in pairwise(radii):
-            reach = start + end
-            columns.append(np.log((reach + length) / np.maximum(reach - length, 0.05)))
-    if len(sinks_lps_mm):
-        total = np.zeros(points_lps_mm.shape[:-1], dtype=np.float32)
-        thinned = sinks_lps_mm[:: max(1, len(sinks_lps_mm) // SINK_POINTS)]
-        for sink in thinned.astype(np.float32):
-            offset = points_lps_mm - sink
-            total += 1 / np.sqrt(np.einsum("...i,...i->...", offset, offset) + SINK_RADIUS_MM**2)
-        columns.append(-total * SINK_SCALE_MM / len(thinned))
-    return np.stack(columns, axis=-1).astype(np.float32)
+    @property
+    def thawing_weight(self) -> float:
+        """How much speaks for a thaw, 0 to 1."""
+        return sum(c.weight for c in self.candidates if c.stage == "thaw")
 
 
 def fit(
-    probes: Sequence[Probe],
-    sinks_lps_mm: NDArray[np.float64],
-    edge_lps_mm: NDArray[np.float64],
-    grid: Volume,
+    ground: Ground, edge_lps_mm: NDArray[np.float64], stages: Sequence[Stage] = get_args(Stage)
 ) -> FreezingModel | None:
-    """Fit the potentials to points of the visible edge; None where too few are visible.
+    """Fit time, perfusion and vessels to (N, 3) points of the visible edge, baseline's frame.
 
     Parameters
     ----------
-    sinks_lps_mm
-        (M, 3) points that fill the hilum, whose vessels warm the tissue; may be none.
-    edge_lps_mm
-        (N, 3) points of the visible ice edge, in the grid's frame.
-    grid
-        Where the depth is wanted.
+    stages
+        Those that come into question.
+
+    Returns
+    -------
+    None where too little of the edge is visible.
     """
-    if len(edge_lps_mm) < MIN_EDGE_POINTS or not probes:
+    if len(edge_lps_mm) < MIN_EDGE_POINTS:
         return None
     edge = edge_lps_mm[:: max(1, len(edge_lps_mm) // MAX_EDGE_POINTS)]
-    at_edge = potentials(probes, sinks_lps_mm, edge.astype(np.float32)).astype(np.float64)
-    strengths = _strengths(at_edge, PARTS * len(probes))
-    # Solved on a coarse grid: the potential is smooth, and logarithms of a million points are slow.
-    coarse = _coarse(grid)
-    field = potentials(probes, sinks_lps_mm, voxel_centres(coarse)) @ strengths.astype(np.float32)
-    slope = np.sqrt(sum(g**2 for g in np.gradient(field, CARRY_STEP_MM)))
-    depth = np.clip((field - 1) / np.maximum(slope, 1e-3), -CLIP_MM, CLIP_MM)
-    modelled = _with(coarse, depth)
-    left_over = sample(modelled, edge, outside=0.0).astype(np.float64)
-    spread = 1.48 * float(np.median(np.abs(left_over - np.median(left_over))))
-    depth = depth - _carried(coarse, edge, left_over)
+    candidates = _weighed(_candidates(ground, edge, stages))
+    grid = ground.heat
+    depths = [_depth(ground, candidate) for candidate in candidates]
+    weights = np.array([c.weight for c in candidates], dtype=np.float32)
+    depth = np.tensordot(weights, np.stack(depths), 1)
+    square = np.tensordot(weights, (np.stack(depths) - depth) ** 2, 1)
+    left_over = sample(_on(grid, depth), edge, outside=0.0).astype(np.float64)
+    depth = depth - _carried(grid, edge, left_over)
     return FreezingModel(
-        depth=resample(_with(coarse, depth), grid, outside=-CLIP_MM), residual_mm=spread
+        depth=_on(grid, np.clip(depth, -CLIP_MM, CLIP_MM)),
+        spread_mm=_on(grid, np.sqrt(square)),
+        residual_mm=candidates[0].residual_mm,
+        candidates=candidates,
     )
 
 
-def _strengths(at_edge: NDArray[np.float64], freezing: int) -> NDArray[np.float64]:
-    """(3 P or 3 P + 1,): strengths, none negative, that bring the potential nearest to 1 there.
-
-    ``freezing`` is how many columns are parts of probes; each of these is drawn towards the common
-    strength, a heat sink towards none.
-    """
-    count = at_edge.shape[1]
-    common = 1 / float(np.median(at_edge[:, :freezing].sum(axis=1)))
-    scale = float(np.mean(at_edge[:, :freezing] ** 2)) * len(at_edge)
-    weight = np.full(count, EQUAL_STRENGTH * scale)
-    weight[freezing:] = NO_SINK * scale
-    wished = np.zeros(count)
-    wished[:freezing] = common
-    # Ridge regression towards the wish, as more rows of a bounded least-squares problem.
-    rows = np.concatenate([at_edge, np.diag(np.sqrt(weight))])
-    targets = np.concatenate([np.ones(len(at_edge)), np.sqrt(weight) * wished])
-    lower = np.zeros(count)
-    lower[:freezing] = 0.02 * common
-    return np.asarray(lsq_linear(rows, targets, (lower, np.inf)).x, dtype=np.float64)
-
-
-def _coarse(grid: Volume) -> Volume:
-    ratio = grid.spacing_mm / CARRY_STEP_MM
-    size = np.ceil((np.array(grid.array.shape[::-1]) - 1) * ratio).astype(int) + 1
-    return Volume(
-        np.zeros(tuple(size[::-1]), dtype=np.float32),
-        grid.origin_lps_mm,
-        grid.direction,
-        np.full(3, CARRY_STEP_MM),
-    )
+def _candidates(
+    ground: Ground, edge: NDArray[np.float64], stages: Sequence[Stage]
+) -> list[Candidate]:
+    """All of them, each at its best time; weights not yet given."""
+    found = []
+    for n, first in enumerate(ground.courses[0].ice):
+        if first.stage not in stages:
+            continue
+        fronts = [course.ice[n] for course in ground.courses]
+        times = np.stack([sample(_on(ground.heat, f.times_s), edge, outside=0) for f in fronts])
+        slopes = np.stack(
+            [sample(_on(ground.heat, f.slope_s_per_mm), edge, outside=1) for f in fronts]
+        )
+        for perfusion in BLENDS:
+            for vessels in BLENDS:
+                mix = _mixture(perfusion, vessels)
+                at, steep = mix @ times, mix @ slopes
+                time_s = _weighted_median(at, np.float32(1) / steep)
+                residual = 1.48 * float(np.median(np.abs(time_s - at) / steep))
+                found.append(Candidate(n, first.stage, perfusion, vessels, time_s, residual, 0.0))
+    return found
 
 
-def _with(grid: Volume, array: NDArray[np.floating]) -> Volume:
+def _mixture(perfusion: float, vessels: float) -> F32:
+    """Weights of the ground's courses, in their order."""
+    both = np.outer([1 - vessels, vessels], [1 - perfusion, perfusion])
+    return both.ravel().astype(np.float32)
+
+
+def _weighed(candidates: list[Candidate]) -> tuple[Candidate, ...]:
+    """The best, weighed by how much worse than the first they fit."""
+    ordered = sorted(candidates, key=lambda c: c.residual_mm)[:KEPT]
+    best = ordered[0].residual_mm
+    weights = np.array([np.exp(-(c.residual_mm - best) / TEMPER_MM) for c in ordered])
+    weights /= weights.sum()
+    return tuple(replace(c, weight=float(w)) for c, w in zip(ordered, weights, strict=True))
+
+
+def _depth(ground: Ground, candidate: Candidate) -> F32:
+    fronts = [course.ice[candidate.front] for course in ground.courses]
+    mix = _mixture(candidate.perfusion, candidate.vessels)
+    times = np.tensordot(mix, np.stack([f.times_s for f in fronts]), 1)
+    slope = np.tensordot(mix, np.stack([f.slope_s_per_mm for f in fronts]), 1)
+    ahead = np.float32(fronts[0].sign) * (np.float32(candidate.time_s) - times)
+    return np.asarray(np.clip(ahead / slope, -CLIP_MM, CLIP_MM), dtype=np.float32)
+
+
+def _weighted_median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def _on(grid: Volume, array: NDArray[np.floating]) -> Volume:
     return Volume(
         np.asarray(array, dtype=np.float32), grid.origin_lps_mm, grid.direction, grid.spacing_mm
     )
@@ -183,7 +198,7 @@ def _carried(
     total = np.zeros_like(weight)
     np.add.at(weight, place, 1.0)
     np.add.at(total, place, left_over[kept].astype(np.float32))
-    sigma = CARRY_SIGMA_MM / CARRY_STEP_MM
+    sigma = CARRY_SIGMA_MM / float(coarse.spacing_mm[0])
     weight = ndimage.gaussian_filter(weight, sigma, mode="constant", truncate=3)
     total = ndimage.gaussian_filter(total, sigma, mode="constant", truncate=3)
     return np.asarray(total / (weight + CARRY_PRIOR * float(weight.max())), dtype=np.float32)

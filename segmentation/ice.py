@@ -3,50 +3,46 @@
 Freezing lowers the CT number of water-rich tissue by about 85 HU from wherever it was (Sandison
 1998), so ice is looked for in the difference from the same patient's baseline, never by an
 absolute number: contrast-filled kidney at 120 HU freezes to what unfrozen kidney looks like
-without contrast. The edge is where half of the drop has happened. In fat there is hardly any drop,
-and the edge is taken from the freezing model.
+without contrast. The edge is half-way between the ice and what lies just outside of it. In fat
+there is hardly any drop, and the edge is taken from the freezing model.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from segmentation import freezing
-from segmentation.probes import Probe
+from segmentation.ground import (
+    GAS_HU,
+    GRID_STEP_MM,
+    Ground,
+    smooth,
+    usable,
+)
 from segmentation.rigid import Rigid
-from segmentation.sampling import AIR_HU, grid_around, resample, sample
+from segmentation.sampling import AIR_HU, resample, sample
 from segmentation.surface import Surface, surface_of
 from segmentation.volume import Volume
-
-GRID_STEP_MM = 1.0
-GRID_REACH_MM = 26.0
-"""Room for ice beyond the tumour and the freezing zones; a single 17G probe reaches 15 mm."""
-
-SMOOTH_MM = 1.3
-"""Gaussian against noise: 15 HU in a 3 mm slice become about 5 HU in the difference."""
 
 USUAL_DROP_HU = 80.0
 DROP_RANGE_HU = (55.0, 105.0)
 """60 to 95 HU occurs, by scanner and energy."""
 
-FAT_HU = -100.0
-WATER_RICH_HU = 5.0
-"""Between these a voxel is counted as a mixture of fat and water-rich tissue."""
-
-VISIBLE_WATER = (0.45, 0.75)
-"""Below the first water fraction the edge is invisible, above the second it is fully visible."""
-
-METAL_HU = 400.0
-METAL_RIM_MM = 2.0
-BONE_RIM_MM = 4.0
-"""Ribs move otherwise than the kidney; so does what lies on them."""
-
-GAS_HU = -350.0
 SEED_MM = (2.5, 6.0)
 """Ring round the freezing zone in which the first ice shows, outside the shaft's own blur."""
+
+FAR_MM = 21.0
+"""Kidney further than this from every freezing zone is not frozen: what has changed there has
+changed for another reason, contrast medium above all."""
+
+LEVEL_KNOTS_HU = (0.0, 30.0, 70.0, 130.0)
+"""Classes of tissue that take up contrast differently: fluid, unenhanced, enhanced."""
+
+LEVEL_PRIOR = 300.0
+"""Voxels of a class that weigh as much as the wish that its level is that of all."""
 
 MIN_SEED_FRACTION = 0.15
 MIN_VOLUME_ML = 0.3
@@ -54,10 +50,6 @@ EDGE_SHARE = 0.42
 """Part of the drop at which the edge is taken. Half would be it, but unfrozen tissue next to ice is
 up to 10 HU brighter than at body temperature (domain facts, 1.1), and blur pulls the edge of a ball
 inwards; together 0.4 mm on simulated scans."""
-
-FAT_LEAD_MM = 1.7
-"""Ice in fat runs ahead of the surface of equal potential that fits it in the kidney: fat is hardly
-perfused and holds a third of the latent heat (domain facts, 6.2). Measured on simulated scans."""
 
 EDGE_WIDTH_MM = 4.0
 """Distance over which the smoothed change goes from none to all; turns change into mm."""
@@ -70,6 +62,9 @@ REACH_FROM_PROBE_MM = 32.0
 
 CLIP_MM = 3.0
 DIRECTIONS = 500
+
+F32 = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +83,25 @@ class Ice:
         Drop on freezing, estimated from this scan.
     noise_hu
         Robust standard deviation of the smoothed difference in unfrozen tissue.
-    model_residual_mm
-        How far the visible edge lies from the freezing model; NaN without a model.
+    model
+        The fitted freezing model, in the baseline's frame; None without one.
     leaked
         Whether growth had to be cut off.
     """
 
     surface: Surface
-    visible: NDArray[np.float32]
+    visible: F32
     volume_ml: float
     drop_hu: float
     noise_hu: float
-    model_residual_mm: float
+    level_hu: float
+    model: freezing.FreezingModel | None
     leaked: bool
+
+    @property
+    def model_residual_mm(self) -> float:
+        """How far the visible edge lies from the freezing model; NaN without a model."""
+        return self.model.residual_mm if self.model is not None else float("nan")
 
     @property
     def visible_surface_fraction(self) -> float:
@@ -116,17 +117,14 @@ class Ice:
 
 @dataclass(frozen=True, eq=False)
 class _Change:
-    """What the two scans show on the working grid; all arrays [k, j, i]."""
+    """What the scan shows on the ground's grid; all arrays [k, j, i]."""
 
-    grid: Volume
-    difference_hu: NDArray[np.float32]
-    water: NDArray[np.float32]
-    trusted: NDArray[np.float32]
-    gas: NDArray[np.bool_]
-    probe_distance_mm: NDArray[np.float32]
+    difference_hu: F32
+    trusted: F32
+    gas: Mask
 
 
-def _half_sphere(count: int) -> NDArray[np.float32]:
+def _half_sphere(count: int) -> F32:
     """(count, 3): unit vectors spread evenly over a half-sphere (Fibonacci's lattice)."""
     n = np.arange(count) + 0.5
     height = n / count
@@ -136,176 +134,143 @@ def _half_sphere(count: int) -> NDArray[np.float32]:
     return axes.astype(np.float32)
 
 
-def find_ice(
-    scan: Volume,
-    baseline: Volume,
-    kidney: Volume,
-    scan_to_baseline: Rigid,
-    probes: Sequence[Probe],
-    tumour_lps_mm: NDArray[np.float64],
-    hilum_lps_mm: NDArray[np.float64],
-) -> Ice | None:
+def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Ice | None:
     """Segment the ice; None where there is none.
 
     Parameters
     ----------
-    scan, baseline
-        In HU; ``scan_to_baseline`` takes the scan's frame to the baseline's.
-    kidney
-        Above 0.5 where the kidney is, in the baseline's frame. Only there do the two scans fit
-        each other: fat, muscle and bowel round it move otherwise, and a change there is no ice.
-    probes, tumour_lps_mm, hilum_lps_mm
-        In the scan's frame; (N, 3) points of the structures, the hilum's may be none.
+    scan
+        In HU.
+    ground
+        Of the baseline.
+    baseline_to_scan
+        Takes the baseline's frame to the scan's.
     """
-    change = _compare(scan, baseline, kidney, scan_to_baseline, probes, tumour_lps_mm)
+    change = _compare(scan, ground, baseline_to_scan)
     visible = change.trusted > 0.5
-    ring = (
-        visible & (change.probe_distance_mm > SEED_MM[0]) & (change.probe_distance_mm < SEED_MM[1])
-    )
+    distance = ground.probe_distance_mm
+    ring = visible & (distance > SEED_MM[0]) & (distance < SEED_MM[1])
     if not ring.any():
         return None
-    frozen = change.difference_hu < -USUAL_DROP_HU / 2 * change.water
+    level, level_hu = _level(change, ground)
+    difference = change.difference_hu - level
+    change = _Change(difference, change.trusted, change.gas)
+    frozen = difference < -USUAL_DROP_HU / 2 * ground.water
     if frozen[ring].mean() < MIN_SEED_FRACTION:
         return None
-    drop = _drop_hu(change, frozen & visible)
-    seen, leaked = _grow(change, _depth_seen(change, drop), None)
-    model = freezing.fit(probes, hilum_lps_mm, _visible_edge(change, seen), change.grid)
+    drop = _drop_hu(change, ground, frozen & visible, abs(level_hu))
+    depth = _depth_seen(change, ground, drop)
+    seen, leaked = _grow(change, ground, depth, None)
+    model = freezing.fit(ground, _visible_edge(change, ground, seen))
+    modelled = None
     if model is not None:
-        seen, leaked = _grow(
-            change, _depth_seen(change, drop), model.depth.array.astype(np.float32)
-        )
-    field = _join(change, seen, model)
+        resampled = resample(model.depth, ground.grid, outside=-freezing.CLIP_MM)
+        modelled = resampled.array.astype(np.float32, copy=False)
+        seen, leaked = _grow(change, ground, depth, modelled)
+    field = _join(change, ground, seen, modelled)
     if field is None:
         return None
     volume_ml = float(np.clip(field / GRID_STEP_MM + 0.5, 0, 1).sum()) * GRID_STEP_MM**3 / 1000
     if volume_ml < MIN_VOLUME_ML:
         return None
-    surface = surface_of(_on(change.grid, field))
+    surface = surface_of(_on(ground.grid, field))
+    shown = sample(_on(ground.grid, change.trusted), surface.points_lps_mm, outside=0.0)
     return Ice(
-        surface=surface,
-        visible=sample(_on(change.grid, change.trusted), surface.points_lps_mm, outside=0.0),
+        surface=_moved(surface, baseline_to_scan),
+        visible=shown,
         volume_ml=volume_ml,
         drop_hu=drop,
         noise_hu=_noise_hu(change, field),
-        model_residual_mm=model.residual_mm if model is not None else float("nan"),
+        level_hu=level_hu,
+        model=model,
         leaked=leaked,
     )
 
 
-def _on(grid: Volume, array: NDArray[np.float32]) -> Volume:
+def _on(grid: Volume, array: F32) -> Volume:
     return Volume(array, grid.origin_lps_mm, grid.direction, grid.spacing_mm)
 
 
-def _compare(
-    scan: Volume,
-    baseline: Volume,
-    kidney: Volume,
-    scan_to_baseline: Rigid,
-    probes: Sequence[Probe],
-    tumour_lps_mm: NDArray[np.float64],
-) -> _Change:
-    zones = [end for probe in probes for end in probe.active_ends_lps_mm]
-    extent = np.concatenate([tumour_lps_mm, np.array(zones).reshape(-1, 3)])
-    grid = grid_around(scan, extent, GRID_REACH_MM, GRID_STEP_MM)
-    now = resample(scan, grid).array.astype(np.float32)
-    before = resample(baseline, grid, scan_to_baseline).array.astype(np.float32)
-    bright = (now > METAL_HU) | (before > METAL_HU)
-    gas = now < GAS_HU
-    metal = _dilated(_near_probes(bright, grid, probes), METAL_RIM_MM)
-    bone = _dilated(bright & ~metal, BONE_RIM_MM)
-    keep = np.asarray(~(metal | bone | gas | (before < GAS_HU)), dtype=np.float32)
-    sigma = SMOOTH_MM / GRID_STEP_MM
-    weight = np.maximum(np.asarray(ndimage.gaussian_filter(keep, sigma, truncate=3)), 1e-3)
-    change = np.clip(now - before, -250, 250)
-    difference = np.asarray(ndimage.gaussian_filter(change * keep, sigma, truncate=3)) / weight
-    mixture = np.clip(before, FAT_HU, WATER_RICH_HU) * keep
-    tissue = np.asarray(ndimage.gaussian_filter(mixture, sigma, truncate=3)) / weight
-    water = np.asarray(
-        np.clip((tissue - FAT_HU) / (WATER_RICH_HU - FAT_HU), 0, 1), dtype=np.float32
-    )
-    ramp = (water - VISIBLE_WATER[0]) / (VISIBLE_WATER[1] - VISIBLE_WATER[0])
-    trusted = np.clip(ramp, 0, 1) * keep
-    region = resample(kidney, grid, scan_to_baseline, outside=0.0).array.astype(np.float32)
-    trusted *= np.clip(2 * region, 0, 1)
-    trusted[(now <= AIR_HU + 1) & (before <= AIR_HU + 1)] = 0
-    return _Change(
-        grid=grid,
-        difference_hu=difference.astype(np.float32),
-        water=np.maximum(water, 0.3).astype(np.float32),
-        trusted=trusted.astype(np.float32),
-        gas=gas,
-        probe_distance_mm=_probe_distance(grid, probes),
+def _moved(surface: Surface, move: Rigid) -> Surface:
+    field = surface.field
+    return Surface(
+        Volume(
+            field.array,
+            move.apply(field.origin_lps_mm),
+            move.rotation @ field.direction,
+            field.spacing_mm,
+        ),
+        move.apply(surface.points_lps_mm),
+        surface.normals @ move.rotation.T,
     )
 
 
-def _dilated(mask: NDArray[np.bool_], reach_mm: float) -> NDArray[np.bool_]:
-    steps = int(np.ceil(reach_mm / GRID_STEP_MM))
-    return np.asarray(ndimage.binary_dilation(mask, iterations=steps), dtype=bool)
+def _compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> _Change:
+    now = resample(scan, ground.grid, baseline_to_scan).array.astype(np.float32, copy=False)
+    keep, clean = usable(now, ground.grid, ground.probes)
+    keep &= ground.keep
+    clean &= ground.keep
+    weight = np.maximum(smooth(clean.astype(np.float32)), 1e-3)
+    change = np.clip(now - ground.before_hu, -250, 250)
+    difference = (smooth(change * clean) / weight).astype(np.float32, copy=False)
+    trusted = ground.trusted * keep
+    trusted[now <= AIR_HU + 1] = 0
+    return _Change(difference, trusted.astype(np.float32), now < GAS_HU)
 
 
-def _near_probes(
-    metal: NDArray[np.bool_], grid: Volume, probes: Sequence[Probe]
-) -> NDArray[np.bool_]:
-    """Bright voxels that touch a probe: bone and dense contrast are no metal."""
-    if not probes:
-        return metal
-    labels, _ = ndimage.label(metal)
-    touched: set[int] = set()
-    for probe in probes:
-        steps = np.arange(0, probe.length_mm, GRID_STEP_MM)
-        index = np.rint(grid.to_index(probe.tip_lps_mm + steps[:, None] * probe.direction))
-        inside = ((index >= 0) & (index < np.array(metal.shape[::-1]))).all(axis=1)
-        i, j, k = index[inside].astype(int).T
-        touched.update(np.unique(labels[k, j, i]).tolist())
-    return np.isin(labels, list(touched - {0}))
+def _level(change: _Change, ground: Ground) -> tuple[F32, float]:
+    """How unfrozen tissue has changed, by what it was before, and the change of most of it."""
+    far = (change.trusted > 0.9) & (ground.probe_distance_mm > FAR_MM)
+    values, before = change.difference_hu[far], ground.mean_hu[far]
+    if len(values) < LEVEL_PRIOR:
+        return np.zeros_like(change.difference_hu), 0.0
+    overall = float(np.median(values))
+    levels = []
+    edges = [-np.inf, 18.0, 50.0, 100.0, np.inf]
+    for low, high in pairwise(edges):
+        chosen = values[(before > low) & (before <= high)]
+        share = len(chosen) / (len(chosen) + LEVEL_PRIOR)
+        level = float(np.median(chosen)) if len(chosen) else 0.0
+        # A class that is not seen far from the ice, a cyst for example, does not take up contrast
+        # if it is fluid.
+        other = 0.0 if high == 18.0 else overall
+        levels.append(share * level + (1 - share) * other)
+    field = np.interp(ground.mean_hu, LEVEL_KNOTS_HU, levels).astype(np.float32)
+    return field * ground.water, overall
 
 
-def _probe_distance(grid: Volume, probes: Sequence[Probe]) -> NDArray[np.float32]:
-    """mm from each voxel centre to the nearest freezing zone."""
-    free = np.ones(grid.array.shape, dtype=bool)
-    for probe in probes:
-        near, far = probe.active_ends_lps_mm
-        count = max(2, int(np.linalg.norm(far - near) / (GRID_STEP_MM / 2)))
-        index = np.rint(grid.to_index(np.linspace(near, far, count))).astype(int)
-        inside = ((index >= 0) & (index < np.array(free.shape[::-1]))).all(axis=1)
-        i, j, k = index[inside].T
-        free[k, j, i] = False
-    distance_mm = ndimage.distance_transform_edt(free, sampling=GRID_STEP_MM)
-    return np.asarray(distance_mm, dtype=np.float32)
-
-
-def _drop_hu(change: _Change, frozen: NDArray[np.bool_]) -> float:
+def _drop_hu(change: _Change, ground: Ground, frozen: Mask, more_hu: float) -> float:
     """Drop on freezing, from the frozen tissue furthest from its edge."""
-    near = frozen & (change.probe_distance_mm < 2 * SEED_MM[1]) & (change.water > 0.9)
+    near = frozen & (ground.probe_distance_mm < 2 * SEED_MM[1]) & (ground.water > 0.9)
     core = ndimage.binary_erosion(near, iterations=2)
     chosen = core if core.sum() > 50 else near
     if not chosen.any():
         return USUAL_DROP_HU
-    return float(np.clip(-np.median(change.difference_hu[chosen]), *DROP_RANGE_HU))
+    low, high = DROP_RANGE_HU
+    return float(np.clip(-np.median(change.difference_hu[chosen]), low, high + more_hu))
 
 
-def _depth_seen(change: _Change, drop_hu: float) -> NDArray[np.float32]:
+def _depth_seen(change: _Change, ground: Ground, drop_hu: float) -> F32:
     """About the depth in mm inside the half-drop level, where the edge can be seen."""
-    share = -change.difference_hu / (drop_hu * change.water)
+    share = -change.difference_hu / (drop_hu * ground.water)
     return np.clip((share - EDGE_SHARE) * EDGE_WIDTH_MM, -CLIP_MM, CLIP_MM).astype(np.float32)
 
 
-def _grow(
-    change: _Change, depth: NDArray[np.float32], modelled: NDArray[np.float32] | None
-) -> tuple[NDArray[np.float32], bool]:
+def _grow(change: _Change, ground: Ground, depth: F32, modelled: F32 | None) -> tuple[F32, bool]:
     """Region growing from the probes; what is not reached is set outside.
 
     Growth passes only where a ball of one voxel fits, so that it does not leak through threads of
     noise, and ends at ``LEAK_MM`` outside the model, or at a probe's reach without one.
     """
-    bound = change.probe_distance_mm < REACH_FROM_PROBE_MM
+    distance = ground.probe_distance_mm
+    bound = distance < REACH_FROM_PROBE_MM
     if modelled is not None:
         bound &= modelled > -LEAK_MM
-    candidate = (depth > 0) & (change.trusted > 0.25) | (change.probe_distance_mm < SEED_MM[0])
+    candidate = (depth > 0) & (change.trusted > 0.25) | (distance < SEED_MM[0])
     leaked = bool((candidate & ~bound & _touching(candidate, bound)).sum() > 500)
     core = ndimage.binary_erosion(candidate & bound, iterations=1)
     labels, _ = ndimage.label(core)
-    ring = change.probe_distance_mm < SEED_MM[1]
+    ring = distance < SEED_MM[1]
     reached = np.unique(labels[ring & core])
     grown = np.isin(labels, reached[reached > 0])
     grown = ndimage.binary_dilation(grown, iterations=2) & candidate & bound
@@ -319,44 +284,42 @@ def _grow(
     return np.where(agrees, depth, inside).astype(np.float32), leaked
 
 
-def _touching(candidate: NDArray[np.bool_], bound: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _touching(candidate: Mask, bound: Mask) -> Mask:
     """Candidates connected with the bound region."""
     labels, _ = ndimage.label(candidate)
     inside = np.unique(labels[candidate & bound])
     return np.isin(labels, inside[inside > 0])
 
 
-def _visible_edge(change: _Change, seen: NDArray[np.float32]) -> NDArray[np.float64]:
+def _visible_edge(change: _Change, ground: Ground, seen: F32) -> NDArray[np.float64]:
     """(N, 3) points of the grown surface with water-rich tissue on both sides."""
-    surface = surface_of(_on(change.grid, seen))
+    surface = surface_of(_on(ground.grid, seen))
     points, normals = surface.points_lps_mm, surface.normals
     if len(points) == 0:
         return points
-    trusted = _on(change.grid, change.trusted)
+    trusted = _on(ground.grid, change.trusted)
     good = sample(trusted, points, outside=0.0) > 0.9
     for side in (-2.5, 2.5):
         good &= sample(trusted, points + side * normals, outside=0.0) > 0.9
     return points[good]
 
 
-def _join(
-    change: _Change, seen: NDArray[np.float32], model: freezing.FreezingModel | None
-) -> NDArray[np.float32] | None:
+def _join(change: _Change, ground: Ground, seen: F32, modelled: F32 | None) -> F32 | None:
     """One level set: seen where it can be seen, modelled elsewhere; one piece, no holes."""
-    if model is None:
+    distance = ground.probe_distance_mm
+    if modelled is None:
         share = np.where(change.trusted > 0.25, 1.0, 0.0).astype(np.float32)
-        modelled = np.where(change.probe_distance_mm < SEED_MM[1], 1.0, -CLIP_MM)
+        modelled = np.where(distance < SEED_MM[1], 1.0, -CLIP_MM).astype(np.float32)
     else:
         share = np.clip(2 * change.trusted - 1, 0, 1)
-        lead = FAT_LEAD_MM * np.clip(2 * (1 - change.water), 0, 1)
-        modelled = np.clip(model.depth.array + lead, -CLIP_MM, CLIP_MM)
+        modelled = np.clip(modelled, -CLIP_MM, CLIP_MM)
     field = (share * seen + (1 - share) * modelled).astype(np.float32)
     field = ndimage.gaussian_filter(field, 0.7, truncate=3)
-    field[change.gas & (field > 0) & (change.probe_distance_mm > SEED_MM[1])] = -0.5
+    field[change.gas & (field > 0) & (distance > SEED_MM[1])] = -0.5
     labels, count = ndimage.label(field > 0)
     if count == 0:
         return None
-    ring = (change.probe_distance_mm < SEED_MM[1]) & (labels > 0)
+    ring = (distance < SEED_MM[1]) & (labels > 0)
     if not ring.any():
         return None
     largest = int(np.argmax(np.bincount(labels[ring])))
@@ -366,7 +329,7 @@ def _join(
     return np.asarray(field, dtype=np.float32)
 
 
-def _noise_hu(change: _Change, field: NDArray[np.float32]) -> float:
+def _noise_hu(change: _Change, field: F32) -> float:
     """Robust standard deviation of the difference in water-rich tissue clear of the ice."""
     clear = (field <= -CLIP_MM + 0.5) & (change.trusted > 0.9)
     if clear.sum() < 200:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from segmentation.rigid import Rigid
 from segmentation.volume import Volume
 
 METAL_HU = 450
@@ -71,6 +72,10 @@ class Probe:
         far = min(DEAD_TIP_MM + ACTIVE_LENGTH_MM, self.length_mm)
         near = min(DEAD_TIP_MM, self.length_mm / 2)
         return np.stack([self.tip_lps_mm + self.direction * d for d in (near, far)])
+
+    def moved(self, by: Rigid) -> "Probe":
+        """Where it lies after a rigid motion."""
+        return Probe(by.apply(self.tip_lps_mm), by.rotation @ self.direction, self.length_mm)
 
 
 def find_probes(scan: Volume, tumour_lps_mm: ArrayLike) -> tuple[Probe, ...]:
