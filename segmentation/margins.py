@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segmentation.ice import EDGE_WIDTH_MM, Ice
 from segmentation.rigid import Rigid
 from segmentation.structures import Structure
+from segmentation.surface import Surface
 
 NINETY_PERCENT = 1.645
 """Half-width of the central 90 % of a normal distribution, in standard deviations."""
@@ -27,11 +28,14 @@ EDGE_FLOOR_MM = 0.35
 MODELLED_FLOOR_MM = 1.2
 """Least standard deviation of an edge that was not seen."""
 
-COVERED_EVERY = 5
-"""Of the tumour's points, 1 mm apart, every this many count for the covered fractions: even 4 ml
-leave 800 points, and a fraction is then right to about 0.01."""
-
 MARGIN_STEPS_MM = (0, 5, 10)
+
+NEAR_STEP_MM = 0.4
+"""What carrying a depth over 2.5 mm along the gradient of ice with a radius of 10 mm may err by."""
+
+CONTACT_MM = 1.0
+"""Nearer than this the ice may enter the structure between two points of the structure's surface:
+they lie 1 mm apart."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,36 @@ def tumour_margin(
     ice: Ice, tumour: Structure, to_scan: Rigid, *, registration_mm: float, slice_mm: float
 ) -> TumourMargin:
     """Margin of the ice to the tumour; ``to_scan`` takes the planning frame to the scan's."""
-    points = to_scan.apply(tumour.surface.points_lps_mm)
-    depth, nearest = ice.surface.depth(points)
-    worst = int(np.argmin(depth))
-    spread = _spread_mm(ice, int(nearest[worst]), registration_mm, slice_mm)
-    inside, _ = ice.surface.depth(to_scan.apply(tumour.inside_lps_mm[::COVERED_EVERY]))
+    worst = ice.surface.shallowest(tumour.surface.points_lps_mm, tumour.surface.clusters, to_scan)
+    spread = _spread_mm(ice, worst.nearest, registration_mm, slice_mm)
     return TumourMargin(
-        margin_mm=_estimate(float(depth[worst]), spread),
-        worst_point_lps_mm=points[worst],
-        covered_fraction={step: float((inside >= step).mean()) for step in MARGIN_STEPS_MM},
+        margin_mm=_estimate(worst.depth_mm, spread),
+        worst_point_lps_mm=worst.point_lps_mm,
+        covered_fraction=covered_fraction(ice.surface, tumour, to_scan),
     )
+
+
+def covered_fraction(ice: Surface, tumour: Structure, to_scan: Rigid) -> dict[int, float]:
+    """Fractions of the tumour's volume at least 0, 5 and 10 mm inside the ice.
+
+    Depths are measured at the centres of clusters of the tumour's points and carried to the points
+    along the gradient, which is the surface's normal; only points near a step are measured again.
+    """
+    points = to_scan.apply(tumour.inside_lps_mm)
+    clusters = tumour.inside_clusters
+    centres = to_scan.apply(clusters.centres_lps_mm)
+    reach = MARGIN_STEPS_MM[-1] + float(clusters.radius_mm.max()) + NEAR_STEP_MM
+    depth, nearest = ice.depth(centres, reach_mm=reach)
+    along = np.einsum("ij,ij->i", points - centres[clusters.of], -ice.normals[nearest][clusters.of])
+    carried = depth[clusters.of] + along
+    inside = ice.holds(points)
+    steps = np.array(MARGIN_STEPS_MM[1:])
+    near = inside & (np.abs(carried[:, None] - steps).min(axis=1) < NEAR_STEP_MM)
+    carried[near], _ = ice.depth(points[near], reach_mm=reach)
+    carried[~inside] = -np.inf
+    return {
+        step: float((carried >= step).mean() if step else inside.mean()) for step in MARGIN_STEPS_MM
+    }
 
 
 def clearance(
@@ -103,17 +127,18 @@ def clearance(
     The least, over the ice's surface, of the signed distance to the structure. A structure that
     lies wholly inside the ice is as deep as its own deepest point.
     """
-    in_planning = to_scan.inverse().apply(ice.surface.points_lps_mm)
-    inside, nearest = structure.surface.depth(in_planning)
-    at = int(np.argmax(inside))
-    value = -float(inside[at])
-    point = to_scan.apply(structure.surface.points_lps_mm[nearest[at]])
-    if value > 0:
-        points = to_scan.apply(structure.surface.points_lps_mm)
-        depth, touched = ice.surface.depth(points)
-        deepest = int(np.argmax(depth))
-        if depth[deepest] > 0:
-            value, point, at = -float(depth[deepest]), points[deepest], int(touched[deepest])
+    edge = structure.surface
+    found = ice.surface.deepest(edge.points_lps_mm, edge.clusters, to_scan)
+    value, point, at = -found.depth_mm, found.point_lps_mm, found.nearest
+    if value < CONTACT_MM:
+        to_planning = to_scan.inverse()
+        inner = np.flatnonzero(edge.holds(to_planning.apply(ice.surface.points_lps_mm)))
+        if len(inner):
+            reached = to_planning.apply(ice.surface.points_lps_mm[inner])
+            depth, nearest = edge.depth(reached)
+            deepest = int(np.argmax(depth))
+            value, at = -float(depth[deepest]), int(inner[deepest])
+            point = to_scan.apply(edge.points_lps_mm[nearest[deepest]])
     spread = _spread_mm(ice, at, registration_mm, slice_mm)
     return Clearance(structure, _estimate(value, spread), point)
 

@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.interpolate import Akima1DInterpolator
 
+from segmentation.clusters import Clusters, clusters_of
 from segmentation.surface import Surface, surface_of
 from segmentation.volume import Volume
 
 GRID_STEP_MM = 1.0
 """Spacing of the solids' grid. The level set is linear between grid points, so the surface is far
 finer than this."""
+
+CLUSTER_MM = 3.0
+"""Size of the clusters of points inside; see ``margins.covered_fraction``."""
 
 PLANE_TOLERANCE_MM = 0.2
 """Contours nearer than this along the normal lie on one plane."""
@@ -76,6 +80,11 @@ class Structure:
         """(N, 3): grid points inside, each standing for one grid cell's volume."""
         index = np.argwhere(self.field.array > 0)[:, ::-1]
         return self.field.to_lps(index)
+
+    @cached_property
+    def inside_clusters(self) -> Clusters:
+        """The points inside by their neighbourhood."""
+        return clusters_of(self.inside_lps_mm, CLUSTER_MM)
 
     @property
     def volume_ml(self) -> float:

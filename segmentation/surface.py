@@ -12,10 +12,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
+from segmentation.clusters import Clusters, clusters_of
+from segmentation.rigid import Rigid
 from segmentation.sampling import sample
 from segmentation.volume import Volume
 
 FAR_OUTSIDE = -1e6
+
+CLUSTER_MM = 3.0
+"""Size of the clusters by which the deepest and the shallowest point are searched: few enough to
+measure all, small enough to tell most apart."""
+
+SLACK_MM = 0.5
+"""Added to a cluster's bounds, for distances to tangent planes are not quite distances."""
+
+THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,20 +49,34 @@ class Surface:
 
     @cached_property
     def _tree(self) -> KDTree:
-        return KDTree(self.points_lps_mm)
+        return KDTree(self.points_lps_mm, compact_nodes=False)
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Its points by their neighbourhood."""
+        return clusters_of(self.points_lps_mm, CLUSTER_MM)
 
     @property
     def empty(self) -> bool:
         """Whether there is no surface at all."""
         return len(self.points_lps_mm) == 0
 
-    def depth(self, points_lps_mm: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    def holds(self, points_lps_mm: ArrayLike) -> NDArray[np.bool_]:
+        """(N,): which of (N, 3) points lie inside."""
+        return sample(self.field, points_lps_mm, outside=FAR_OUTSIDE) > 0
+
+    def depth(
+        self, points_lps_mm: ArrayLike, *, reach_mm: float = np.inf
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Signed depth of points: positive inside, negative outside, in mm.
 
         Parameters
         ----------
         points_lps_mm
             (N, 3), in the field's frame.
+        reach_mm
+            Points further from the surface than this need no depth: they get an infinite one, with
+            its sign, and 0 for the nearest. Deep points are much slower to measure than near ones.
 
         Returns
         -------
@@ -68,8 +93,11 @@ class Surface:
         if self.empty:
             raise ValueError("no surface to measure to")
         points = np.asarray(points_lps_mm, dtype=np.float64)
-        distance, found = self._tree.query(points)
-        nearest = np.asarray(found, dtype=np.intp)
+        distance, found = self._tree.query(
+            points, distance_upper_bound=reach_mm, workers=THREADS if len(points) > 200 else 1
+        )
+        far = np.isinf(distance)
+        nearest = np.where(far, 0, found).astype(np.intp)
         offset = points - self.points_lps_mm[nearest]
         across = np.abs(np.einsum("ij,ij->i", offset, self.normals[nearest]))
         along = np.sqrt(np.maximum(distance**2 - across**2, 0))
@@ -77,8 +105,74 @@ class Surface:
         # the perpendicular lies between two crossings and the tangent plane is the better answer.
         step = float(self.field.spacing_mm.max())
         magnitude = np.hypot(across, np.maximum(along - step, 0))
-        inside = sample(self.field, points, outside=FAR_OUTSIDE) > 0
-        return np.where(inside, magnitude, -magnitude), nearest
+        return np.where(self.holds(points), magnitude, -magnitude), nearest
+
+    def deepest(
+        self, points_lps_mm: NDArray[np.float64], clusters: Clusters, to_field: Rigid
+    ) -> "Found":
+        """The one of (N, 3) points that lies deepest inside, or the least far outside.
+
+        Parameters
+        ----------
+        points_lps_mm, clusters
+            Points and their clusters, in a frame of their own.
+        to_field
+            Takes that frame to the field's.
+
+        Raises
+        ------
+        ValueError
+            There is no surface.
+        """
+        return self._extreme(points_lps_mm, clusters, to_field, 1.0)
+
+    def shallowest(
+        self, points_lps_mm: NDArray[np.float64], clusters: Clusters, to_field: Rigid
+    ) -> "Found":
+        """The one of (N, 3) points that lies least deep inside, or the furthest outside.
+
+        Parameters and errors are those of ``deepest``.
+        """
+        return self._extreme(points_lps_mm, clusters, to_field, -1.0)
+
+    def _extreme(
+        self, points: NDArray[np.float64], clusters: Clusters, to_field: Rigid, sign: float
+    ) -> "Found":
+        about = sign * self.depth(to_field.apply(clusters.centres_lps_mm))[0]
+        first = np.flatnonzero(clusters.of == int(np.argmax(about)))
+        best = float((sign * self.depth(to_field.apply(points[first]))[0]).max())
+        able = about + clusters.radius_mm + SLACK_MM >= best
+        left = np.flatnonzero(able[clusters.of])
+        moved = to_field.apply(points[left])
+        # Of a positive least depth only what is no deeper matters, and no point is further outside
+        # than its cluster reaches.
+        rim = SLACK_MM + float(self.field.spacing_mm.max() + clusters.radius_mm.max())
+        reach = rim - best if sign < 0 and best < 0 else np.inf
+        depth, nearest = self.depth(moved, reach_mm=reach)
+        at = int(np.argmax(sign * depth))
+        return Found(float(depth[at]), int(left[at]), moved[at], int(nearest[at]))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A point found among others.
+
+    Attributes
+    ----------
+    depth_mm
+        Its signed depth inside the surface.
+    index
+        Its place among the points searched.
+    point_lps_mm
+        (3,): the point, in the surface's frame.
+    nearest
+        Index of the surface's nearest point.
+    """
+
+    depth_mm: float
+    index: int
+    point_lps_mm: NDArray[np.float64]
+    nearest: int
 
 
 def surface_of(field: Volume) -> Surface:
