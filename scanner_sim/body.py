@@ -35,6 +35,16 @@ class Build:
     fat_mm: float = 18.0
 
 
+_LIVER = Union(
+    (
+        Ellipsoid(np.array([-82.0, -8.0, 92.0]), np.array([78.0, 84.0, 92.0])),
+        Ellipsoid(np.array([-30.0, -45.0, 110.0]), np.array([70.0, 45.0, 60.0])),
+    ),
+    blend_mm=12,
+)
+_SPLEEN = Ellipsoid(np.array([118.0, 40.0, 88.0]), np.array([30.0, 48.0, 52.0]))
+
+
 @dataclass(frozen=True, eq=False)
 class Loop:
     """A piece of bowel; ``gas`` is the share of its height that gas fills, on average."""
@@ -94,21 +104,20 @@ class Body:
             trunk.paint(hu[k], float(z), cloud[k])
         for thread in self._threads:
             paint(hu, grid, thread, 30.0)
-        liver = Union(
-            (
-                Ellipsoid(np.array([-82.0, -8.0, 92.0]), np.array([78.0, 84.0, 92.0])),
-                Ellipsoid(np.array([-30.0, -45.0, 110.0]), np.array([70.0, 45.0, 60.0])),
-            ),
-            blend_mm=12,
-        )
-        paint(hu, grid, liver, 58.0, (5.0, cloud))
-        spleen = Ellipsoid(np.array([118.0, 40.0, 88.0]), np.array([30.0, 48.0, 52.0]))
-        paint(hu, grid, spleen, 49.0, (5.0, cloud))
+        paint(hu, grid, _LIVER, 58.0, (5.0, cloud))
+        paint(hu, grid, _SPLEEN, 49.0, (5.0, cloud))
         for loop in self._loops:
             paint(hu, grid, loop.shape, 38.0, (5.0, cloud))
             paint(hu, grid, loop.shape, loop.content_hu, (8.0, cloud), grow_mm=-2.2)
         for vessel in (self.aorta, self.cava):
             paint(hu, grid, vessel, BLOOD_HU, (3.0, cloud))
+
+    def enhance(self, added: F32, grid: Grid, organs_hu: float, vessels_hu: float) -> None:
+        """What contrast adds to liver, spleen and great vessels, in place."""
+        for organ in (_LIVER, _SPLEEN):
+            paint(added, grid, organ, organs_hu)
+        for vessel in (self.aorta, self.cava):
+            paint(added, grid, vessel, vessels_hu)
 
     def paint_walls(self, hu: F32, grid: Grid, cloud: F32) -> None:
         """Muscle and bone that border on the kidneys' fat, in place."""

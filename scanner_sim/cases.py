@@ -1,97 +1,16 @@
 """The named cases: who the patient is, where the tumour sits, how it is scanned and frozen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from scanner_sim.body import Build
+from scanner_sim.case import Case, Placement, Timeline
+from scanner_sim.hard_cases import HARD_CASES
 from scanner_sim.imaging import Protocol
 from scanner_sim.phantom import TumourSite
 
-
-@dataclass(frozen=True)
-class Placement:
-    """How the probes lie: ``ring_mm`` from the tumour's axis, turned by ``turn_deg`` and leaning
-    outwards by ``splay_deg``; ``depth_mm`` pushes them past (or short of) the tumour's centre."""
-
-    count: int
-    ring_mm: float
-    turn_deg: float = 90.0
-    splay_deg: float = 1.5
-    depth_mm: float = 0.0
-    active_mm: float = 30.0
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Seconds of the procedure. Scans in a phase come every ``interval_s`` and at its end."""
-
-    structures_s: float = 120.0
-    needles_s: float = 300.0
-    freeze_from_s: float = 360.0
-    freeze_s: float = 600.0
-    thaw_s: float = 480.0
-    refreeze_s: float = 600.0
-    interval_s: float = 150.0
-    thaw_interval_s: float = 240.0
-
-
-_BUILD: Final = Build()
-_TIMELINE: Final = Timeline()
-
-
-@dataclass(frozen=True)
-class Case:
-    """One simulated procedure.
-
-    Attributes
-    ----------
-    source
-        ``phantom``, or ``ct`` for a real CT in a folder that is named at run time.
-    side
-        +1 left kidney, -1 right.
-    position
-        PatientPosition of DICOM.
-    drop_hu
-        Fall of water-rich tissue on freezing.
-    breathing_mm
-        Least and greatest step of the kidney from one scan to the next.
-    signed
-        PixelRepresentation 1 (16 bits stored) instead of 0 (12 bits stored).
-    localizer
-        Whether a localizer comes first.
-    contour_error_mm
-        Standard deviation of the drawn contours about the truth.
-    for_tests
-        Small and quick, not for people.
-    """
-
-    name: str
-    description: str
-    site: TumourSite
-    placement: Placement
-    planning: Protocol
-    monitoring: Protocol
-    build: Build = _BUILD
-    source: Literal["phantom", "ct"] = "phantom"
-    side: Literal[1, -1] = 1
-    position: Literal["HFS", "HFP"] = "HFS"
-    drop_hu: float = 85.0
-    breathing_mm: tuple[float, float] = (4.0, 7.0)
-    signed: bool = True
-    localizer: bool = False
-    kernel: str = "B30f"
-    contour_error_mm: float = 0.25
-    physics_mm: float = 1.5
-    resolution_mm: float = 0.8
-    timeline: Timeline = _TIMELINE
-    narrow_view: bool = False
-    for_tests: bool = False
-
-    def __post_init__(self) -> None:
-        if not 60 <= self.drop_hu <= 95:
-            raise ValueError(f"drop_hu outside 60 to 95: {self.drop_hu}")
-
+__all__ = ["CASES", "Case", "Placement", "Timeline"]
 
 _PLANNING = Protocol(512, 0.78, 52, 3.0, 3.0, 9.0)
 _MONITORING = Protocol(512, 0.75, 50, 2.5, 2.5, 12.0)
@@ -177,6 +96,7 @@ _CASES: Final = (
         name="real-ct-left",
         description="ice painted into a real CT (--anatomy), left kidney",
         source="ct",
+        own_chance=True,
         site=TumourSite(3, 6, 2, 24),
         monitoring=Protocol(512, 0.75, 48, 3.0, 3.0, 10.0),
     ),
@@ -185,11 +105,13 @@ _CASES: Final = (
         name="real-ct-right",
         description="ice painted into a real CT (--anatomy), right kidney, 5 mm slices",
         source="ct",
+        own_chance=True,
         side=-1,
         site=TumourSite(-6, 0, 12, 26),
         monitoring=Protocol(512, 0.75, 40, 5.0, 5.0, 10.0),
         signed=False,
     ),
+    *HARD_CASES,
     replace(
         _STANDARD,
         name="quick",
@@ -210,6 +132,7 @@ _CASES: Final = (
             interval_s=240,
         ),
         narrow_view=True,
+        physics_varies=False,
         for_tests=True,
     ),
 )

@@ -5,7 +5,8 @@ line of three pieces (frozen, changing, unfrozen). Unlike an apparent heat capac
 the latent heat whatever the time step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from scanner_sim.grid import F32, Box, Field, Grid
 from scanner_sim.probes import DEAD_TIP_MM, Probe
+from scanner_sim.variation import TEXTBOOK, Variation
 
 BODY_C: Final = 37.0
 LIQUIDUS_C: Final = -1.0
@@ -23,8 +25,6 @@ SOLIDUS_C: Final = -8.0
 ICE_C: Final = (LIQUIDUS_C + SOLIDUS_C) / 2
 """Half frozen, -4.5 C: the edge of the ice as truth defines it, half-way down the fall in HU."""
 
-PROBE_C: Final = -140.0
-"""Shaft of an argon probe, once cold."""
 RAMP_S: Final = 60.0
 """Until the shaft is cold."""
 
@@ -57,6 +57,29 @@ FAT_WATER: Final = 0.15
 
 
 @dataclass(frozen=True, eq=False)
+class Cold:
+    """What the freezing has done so far, fields on one grid.
+
+    Attributes
+    ----------
+    temperature
+        Now, C.
+    coldest
+        The lowest so far, C.
+    frozen_at
+        When tissue first was frozen through, seconds since the start of the solver; ``NEVER_S``
+        where it has not been. Both are kept at the times ``advance`` was called for.
+    """
+
+    temperature: Field
+    coldest: Field
+    frozen_at: Field
+
+
+NEVER_S: Final = 1e9
+
+
+@dataclass(frozen=True, eq=False)
 class Tissue:
     """What the solver must know of the anatomy, arrays on one grid indexed [k, j, i].
 
@@ -84,8 +107,11 @@ class FreezeSolver:
     ``advance`` may be called as often as wanted; the state is the temperature at ``time_s``.
     """
 
-    def __init__(self, tissue: Tissue, probes: Sequence[Probe]) -> None:
+    def __init__(
+        self, tissue: Tissue, probes: Sequence[Probe], variation: Variation = TEXTBOOK
+    ) -> None:
         self._grid = tissue.grid
+        self._probe_c = variation.probe_c
         self._step_m = float(tissue.grid.spacing[0]) * 1e-3
         lean = np.clip((tissue.water - FAT_WATER) / (1 - FAT_WATER), 0, 1).astype(np.float32)
 
@@ -95,7 +121,8 @@ class FreezeSolver:
 
         soft, fat = SOFT_TISSUE, FAT
         self._k_unfrozen = mix(fat.k_unfrozen, soft.k_unfrozen)
-        self._k_gain = mix(fat.k_frozen, soft.k_frozen) - self._k_unfrozen
+        k_frozen = mix(fat.k_frozen, soft.k_frozen) * np.float32(variation.frozen_conductivity)
+        self._k_gain = k_frozen - self._k_unfrozen
         latent = mix(fat.latent, soft.latent)
         span = np.float32(LIQUIDUS_C - SOLIDUS_C)
         self._frozen_slope: F32 = np.float32(1) / mix(fat.c_frozen, soft.c_frozen)
@@ -103,7 +130,7 @@ class FreezeSolver:
         self._unfrozen_slope: F32 = np.float32(1) / mix(fat.c_unfrozen, soft.c_unfrozen)
         self._unfrozen_shift = (LIQUIDUS_C - self._unfrozen_slope * latent).astype(np.float32)
         # The fastest conductor sets the time step.
-        worst = float((mix(fat.k_frozen, soft.k_frozen) * self._frozen_slope).max())
+        worst = float((k_frozen * self._frozen_slope).max())
         self.step_s = STABLE * self._step_m**2 / (6 * worst)
 
         body = np.float32(BODY_C)
@@ -111,10 +138,13 @@ class FreezeSolver:
             np.float32
         )
         self._temperature: F32 = np.full(tissue.grid.shape, BODY_C, dtype=np.float32)
-        self._blood = (tissue.perfusion * BLOOD_J_PER_M3K).astype(np.float32)
+        self._coldest = self._temperature.copy()
+        self._frozen_at = np.full(tissue.grid.shape, NEVER_S, dtype=np.float32)
+        supply = tissue.perfusion * (BLOOD_J_PER_M3K * variation.perfusion)
+        self._blood: F32 = supply.astype(np.float32)
         self._warm = np.flatnonzero(tissue.vessel)
         self._warm_enthalpy = self._enthalpy.ravel()[self._warm]
-        self._cold, self._grip = _sources(tissue.grid, probes)
+        self._cold, self._grip = _sources(tissue.grid, probes, variation)
         self._seeds = np.unravel_index(self._cold, tissue.grid.shape)
         self.time_s = 0.0
         self._on_since_s: float | None = None
@@ -124,6 +154,22 @@ class FreezeSolver:
         """Temperature in C now, a copy."""
         return Field(self._grid, self._temperature.copy(), BODY_C)
 
+    @property
+    def cold(self) -> Cold:
+        """All that the freezing has done until now, a copy."""
+        return Cold(
+            temperature=self.temperature,
+            coldest=Field(self._grid, self._coldest.copy(), BODY_C),
+            frozen_at=Field(self._grid, self._frozen_at.copy(), NEVER_S),
+        )
+
+    def twin(self) -> "FreezeSolver":
+        """Another solver in the same state, which goes its own way."""
+        other = copy(self)
+        for name in ("_enthalpy", "_temperature", "_coldest", "_frozen_at", "_blood"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
+
     def switch(self, *, on: bool) -> None:
         """Turn the probes on (cooling) or off (thawing of itself)."""
         if on and self._on_since_s is None:
@@ -131,8 +177,19 @@ class FreezeSolver:
         elif not on:
             self._on_since_s = None
 
-    def advance(self, to_s: float) -> None:
+    def advance(
+        self,
+        to_s: float,
+        watch: Sequence[float] = (),
+        seen: Callable[[float], None] | None = None,
+    ) -> None:
         """Step forward to a time, seconds since the start of the solver.
+
+        Parameters
+        ----------
+        watch
+            Ascending times on the way; ``seen`` is called with each as the solver passes it, at
+            most ``REFRESH_STEPS`` steps late, so that watching does not change the steps.
 
         Raises
         ------
@@ -141,10 +198,22 @@ class FreezeSolver:
         """
         if to_s < self.time_s:
             raise ValueError(f"cannot step back from {self.time_s} s to {to_s} s")
+        waiting = [time_s for time_s in watch if self.time_s < time_s <= to_s]
         while to_s - self.time_s > 1e-6:
             count = min(REFRESH_STEPS, int(np.ceil((to_s - self.time_s) / self.step_s)))
             step_s = min(self.step_s, (to_s - self.time_s) / count)
             self._run(count, step_s)
+            while waiting and self.time_s > waiting[0] - 1e-6:
+                passed_s = waiting.pop(0)
+                if seen is not None:
+                    seen(passed_s)
+        self._note()
+
+    def _note(self) -> None:
+        """Keep how cold it has been, and when it froze through."""
+        np.minimum(self._coldest, self._temperature, out=self._coldest)
+        through = (self._temperature <= SOLIDUS_C) & (self._frozen_at >= NEVER_S)
+        self._frozen_at[through] = self.time_s
 
     def _window(self) -> tuple[slice, slice, slice] | None:
         """The part that is cooled or about to be, with a margin, inside the fixed border."""
@@ -232,7 +301,7 @@ class FreezeSolver:
         if self._on_since_s is None or not self._cold.size:
             return
         ramp = min((self.time_s + step_s - self._on_since_s) / RAMP_S, 1.0)
-        probe_c = 20.0 + (PROBE_C - 20.0) * ramp
+        probe_c = 20.0 + (self._probe_c - 20.0) * ramp
         flat = self._temperature.ravel()
         pull = np.minimum(probe_c - flat[self._cold], 0)
         self._enthalpy.ravel()[self._cold] += (self._grip * np.float32(step_s)) * pull
@@ -273,13 +342,16 @@ def _grip(step_mm: float) -> float:
     return float(1 / (1 / GRIP_W_PER_MK + between))
 
 
-def _sources(grid: Grid, probes: Sequence[Probe]) -> tuple[NDArray[np.intp], F32]:
+def _sources(
+    grid: Grid, probes: Sequence[Probe], variation: Variation
+) -> tuple[NDArray[np.intp], F32]:
     """Flat indices of the cells that probes cool and how hard, W/m3/K."""
     weight = np.zeros(grid.shape, dtype=np.float64)
+    grips = [variation.grip[min(n, len(variation.grip) - 1)] for n in range(len(probes))]
     step = float(grid.spacing[0])
     sigma = KERNEL_STEPS * step
     reach = 3
-    for probe in probes:
+    for probe, strength in zip(probes, grips, strict=True):
         ends = np.array(probe.active_ends)
         length_mm = float(np.linalg.norm(ends[1] - ends[0]))
         points = probe.points(DEAD_TIP_MM, DEAD_TIP_MM + length_mm, step / 4)
@@ -289,11 +361,11 @@ def _sources(grid: Grid, probes: Sequence[Probe]) -> tuple[NDArray[np.intp], F32
             inside = ((cell >= 1) & (cell < np.array(grid.shape[::-1]) - 1)).all(axis=1)
             gap = grid.origin + cell[inside] * step - points[inside]
             value = np.exp(-(gap**2).sum(axis=1) / (2 * sigma**2))
-            np.add.at(weight, tuple(cell[inside].T[::-1]), value * step / 4)
+            np.add.at(weight, tuple(cell[inside].T[::-1]), value * (strength * step / 4))
     weight[weight < 0.02 * weight.max()] = 0
     cells = np.flatnonzero(weight)
     values = weight.ravel()[cells]
-    total_mm = sum(probe.active_mm for probe in probes)
+    total_mm = sum(p.active_mm * strength for p, strength in zip(probes, grips, strict=True))
     # Shares of the total length, spread over cells: W/m/K * m / m3.
     grip = _grip(step) * (total_mm * 1e-3) * values / values.sum() / (step * 1e-3) ** 3
     return cells, grip.astype(np.float32)

@@ -1,26 +1,21 @@
 """CT image formation: anatomy, ice, probes, slice profile, blur and noise to stored numbers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scanner_sim.breathing import Motion, Pose
-from scanner_sim.freezing import BODY_C, ICE_C, LIQUIDUS_C, box_around, frozen_fraction
-from scanner_sim.grid import F32, F64, Box, Field, Grid
-from scanner_sim.metal import METAL_HU, Shafts, Streaks, blurred, cover
-from scanner_sim.phantom import Anatomy, water_share
-from scanner_sim.probes import Probe
-
-COOLING_HU_PER_C = 0.35
-"""Water-rich tissue grows denser as it cools towards freezing (+0.2 to +0.5)."""
+from scanner_sim.breathing import Pose
+from scanner_sim.freezing import ICE_C, Cold
+from scanner_sim.grid import F32, F64, Box, Grid
+from scanner_sim.metal import METAL_HU, Shafts, blurred, cover
+from scanner_sim.metal_reduction import SHAFT_HU
+from scanner_sim.scene import Scene, Sight
 
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 """Of 12 bits with an intercept of -1024."""
 
-_BLOCK_REACH_MM = 32.0
 _BLUR_MM = 0.55
 """Sigma of a soft kernel in the plane, beyond that of the anatomy's own edges."""
 
@@ -61,34 +56,6 @@ class Image:
     ice: NDArray[np.bool_]
 
 
-class Scene:
-    """The patient's region that moves, kept at high resolution, and the probes in it."""
-
-    def __init__(
-        self, anatomy: Anatomy, probes: Sequence[Probe], drop_hu: float, resolution_mm: float
-    ) -> None:
-        self.anatomy = anatomy
-        self.probes = tuple(probes)
-        self.drop_hu = drop_hu
-        self.box = anatomy.moving.box.grow(_BLOCK_REACH_MM).join(box_around(probes))
-        grid = Grid.covering(self.box, resolution_mm)
-        self.block = Field(grid, anatomy.hu(grid), -1000.0)
-        # The texture on the fat must not look like water: classify on smoothed numbers.
-        smooth = ndimage.gaussian_filter(self.block.array, anatomy.classify_mm / resolution_mm)
-        self.water = Field(grid, water_share(smooth), 0.0)
-        self.motion = Motion(anatomy, self.box)
-        self.streaks = Streaks(anatomy.tumour.box.lower / 2 + anatomy.tumour.box.upper / 2)
-
-    def change_hu(self, temperature_c: F32, water: F32) -> F32:
-        """HU that cold adds: up a little to the freezing point, then down by ``drop_hu``."""
-        frozen = frozen_fraction(temperature_c)
-        cooled = np.float32(BODY_C) - np.clip(temperature_c, LIQUIDUS_C, BODY_C)
-        change: F32 = water * (
-            np.float32(COOLING_HU_PER_C) * cooled * (1 - frozen) - np.float32(self.drop_hu) * frozen
-        )
-        return change
-
-
 class Imager:
     """Takes scans of a scene with one protocol and one field of view."""
 
@@ -107,58 +74,66 @@ class Imager:
     def take(
         self,
         pose: Pose,
-        temperature: Field | None,
+        cold: Cold | None,
         *,
         probes_in: bool,
         rng: np.random.Generator,
+        at_s: float = 0.0,
     ) -> Image:
         """One scan.
 
         Parameters
         ----------
-        temperature
-            In the reference position, C; None before freezing.
+        cold
+            In the reference position; None before freezing.
+        at_s
+            Procedure time.
         """
         scene, grid = self._scene, self.grid
         hu = self._background.copy()
+        enhanced = scene.background_hu(hu, grid, at_s)
+        if enhanced is not None:
+            hu += self._blur(enhanced)
         ice = np.zeros(grid.shape, dtype=bool)
         window = grid.window(scene.box)
         if window is not None:
-            part, share = self._region(grid.part(window), pose, temperature)
+            sight = scene.sight(at_s, cold, rng)
+            part, share = self._region(grid.part(window), pose, cold, sight)
             hu[window] = self._blur(part)
             ice[window] = share >= 0.5
         scene.anatomy.add_gas(hu, grid, rng)
+        scene.add_contrast_streaks(hu, grid, pose, at_s, rng)
         if probes_in:
             self._add_metal(hu, Shafts.of(scene.probes, pose), rng)
         self._add_noise(hu, rng)
         np.clip(np.rint(hu, out=hu), LOWEST_HU, HIGHEST_HU, out=hu)
         return Image(grid, hu.astype(np.int16), ice)
 
-    def _region(self, grid: Grid, pose: Pose, temperature: Field | None) -> tuple[F32, F32]:
+    def _region(self, grid: Grid, pose: Pose, cold: Cold | None, sight: Sight) -> tuple[F32, F32]:
         """HU and share of ice in the part that moves, averaged over the slice's thickness."""
         scene = self._scene
         moved = scene.motion.displacement(pose)
         total: F32 = np.zeros(grid.shape, dtype=np.float32)
         share: F32 = np.zeros(grid.shape, dtype=np.float32)
         back, offset_mm = pose.inverse
-        cold = None
-        if temperature is not None:
+        reach = None
+        if cold is not None:
+            box = cold.temperature.grid.box
             corners = np.array(
                 [
-                    [temperature.grid.box.lower, temperature.grid.box.upper][n][axis]
+                    [box.lower, box.upper][n][axis]
                     for index in np.ndindex(2, 2, 2)
                     for axis, n in enumerate(index)
                 ]
             ).reshape(-1, 3)
-            cold = grid.window(Box.around(pose.apply(corners)))
+            reach = grid.window(Box.around(pose.apply(corners)))
         for offset in self._offsets:
             layer = Grid(grid.x, grid.y, grid.z + offset)
-            hu = scene.motion.pull(scene.block, layer, moved)
-            if temperature is not None and cold is not None:
-                part = layer.part(cold)
-                celsius = temperature.on(part, back, offset_mm)
-                hu[cold] += scene.change_hu(celsius, scene.water.on(part, back, offset_mm))
-                share[cold] += celsius <= ICE_C
+            hu = scene.motion.pull(sight.block, layer, moved)
+            if cold is not None and reach is not None:
+                part = layer.part(reach)
+                celsius = scene.chill(hu[reach], part, back, offset_mm, sight, cold)
+                share[reach] += celsius <= ICE_C
             total += hu
         total /= np.float32(len(self._offsets))
         share /= np.float32(len(self._offsets))
@@ -176,14 +151,23 @@ class Imager:
     def _add_metal(self, hu: F32, shafts: Shafts, rng: np.random.Generator) -> None:
         """Streaks and the shafts themselves, in place."""
         thickness = self.protocol.thickness_mm
+        reduction = self._scene.features.metal_reduction
         streaks = self._scene.streaks.on(shafts, self.grid, thickness, rng)
         if streaks is not None:
             window, change = streaks
-            hu[window] += change * (hu[window] > -900)
+            left = np.float32(1.0 if reduction is None else reduction.streaks)
+            hu[window] += change * left * (hu[window] > -900)
+        peak, blur_px = METAL_HU, self._blur_px
+        if reduction is not None:
+            peak, blur_px = SHAFT_HU, blur_px + reduction.blur_mm / self.protocol.pixel_mm
+            error = reduction.error(shafts, self.grid, rng)
+            if error is not None:
+                window, change = error
+                hu[window] += change * (hu[window] > -900)
         metal = cover(shafts, self.grid, thickness)
         if metal is not None:
             window, filled = metal
-            hu[window] += blurred(filled, self._blur_px) * (np.float32(METAL_HU) - hu[window])
+            hu[window] += blurred(filled, blur_px) * (np.float32(peak) - hu[window])
 
     def _noise_map(self) -> F32:
         """(j, i): noise in HU, loudest in the middle of the body."""

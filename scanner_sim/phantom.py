@@ -25,6 +25,18 @@ FAT_PERFUSION_PER_S = 0.0005
 MUSCLE_PERFUSION_PER_S = 0.001
 
 
+@dataclass(frozen=True)
+class Dose:
+    """What contrast adds to each tissue at its peak, HU; fat and cysts take up none."""
+
+    kidney_hu: float = 0.0
+    tumour_hu: float = 0.0
+    vessels_hu: float = 0.0
+    organs_hu: float = 0.0
+    muscle_hu: float = 0.0
+    urine_hu: float = 0.0
+
+
 class Anatomy(Protocol):
     """A patient in the reference position, that of the planning scan; LPS mm throughout."""
 
@@ -45,6 +57,10 @@ class Anatomy(Protocol):
         """(3,): what breathing turns the kidney about."""
 
     @property
+    def axes(self) -> F64:
+        """(3, 3): columns are the directions that neighbours of the tumour are placed along."""
+
+    @property
     def moving(self) -> Shape:
         """All that moves as one with the kidney."""
 
@@ -62,6 +78,9 @@ class Anatomy(Protocol):
     def hu(self, grid: Grid) -> F32:
         """CT numbers on a grid, without gas that differs from scan to scan, without noise."""
 
+    def enhancement(self, hu: F32, grid: Grid, dose: Dose) -> F32:
+        """What contrast adds at its peak to what ``hu`` gave for the same grid, HU."""
+
     def add_gas(self, hu: F32, grid: Grid, rng: np.random.Generator) -> None:
         """That gas, drawn anew, in place."""
 
@@ -70,6 +89,12 @@ class Anatomy(Protocol):
 
     def vessel(self, grid: Grid) -> NDArray[np.bool_]:
         """Where blood keeps its temperature."""
+
+
+def muscle_share(hu: F32) -> F32:
+    """Share of muscle and other soft tissue, from CT numbers without noise."""
+    share = np.clip((hu - 25) / 20, 0, 1) * np.clip((110 - hu) / 30, 0, 1)
+    return share.astype(np.float32)
 
 
 def water_share(hu: F32) -> F32:
@@ -123,6 +148,11 @@ class Phantom:
         """See Anatomy."""
         return self.kidney.centre
 
+    @property
+    def axes(self) -> F64:
+        """The kidney's own: u, v, w."""
+        return self.kidney.axes
+
     @cached_property
     def moving(self) -> Shape:
         """Kidney and tumour."""
@@ -172,6 +202,20 @@ class Phantom:
             paint(hu, grid, kidney.collecting, URINE_HU, (2.0, cloud))
             for vessel in (kidney.vein, kidney.artery):
                 paint(hu, grid, vessel, BLOOD_HU, (3.0, cloud))
+
+    def enhancement(self, hu: F32, grid: Grid, dose: Dose) -> F32:
+        """See Anatomy."""
+        added = muscle_share(hu) * np.float32(dose.muscle_hu)
+        self._body.enhance(added, grid, dose.organs_hu, dose.vessels_hu)
+        for kidney in (self.other, self.kidney):
+            paint(added, grid, kidney.outline, dose.kidney_hu)
+            if kidney is self.kidney:
+                paint(added, grid, self._tumour, dose.tumour_hu)
+            paint(added, grid, kidney.sinus, 0.0, edge_mm=1.5)
+            paint(added, grid, kidney.collecting, dose.urine_hu)
+            for vessel in (kidney.vein, kidney.artery):
+                paint(added, grid, vessel, dose.vessels_hu)
+        return added
 
     def add_gas(self, hu: F32, grid: Grid, rng: np.random.Generator) -> None:
         """See Anatomy."""

@@ -10,21 +10,33 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from scanner_sim.breathing import Pose, draw_poses
-from scanner_sim.cases import Case, Timeline
+from scanner_sim.case import Case
+from scanner_sim.course import Ahead, course
 from scanner_sim.dicom_ct import Identity, ct_localizer, ct_series
-from scanner_sim.freezing import FreezeSolver, Tissue, box_around
-from scanner_sim.grid import F64, Field, Grid
-from scanner_sim.imaging import Imager, Protocol, Scene
+from scanner_sim.features import Damage
+from scanner_sim.freezing import Cold, FreezeSolver, box_around
+from scanner_sim.grid import F64, Grid
+from scanner_sim.imaging import Imager, Protocol
 from scanner_sim.phantom import Anatomy, Phantom
-from scanner_sim.probes import place
+from scanner_sim.probes import Probe, place
+from scanner_sim.scene import Scene
+from scanner_sim.schedule import PhaseEvent, PhaseWord, schedule
 from scanner_sim.structures import structure_set
 from scanner_sim.truth import Ruler, ScanTruth
+from scanner_sim.variation import TEXTBOOK, Variation
 
-PhaseWord = Literal["freeze", "thaw", "idle"]
+__all__ = [
+    "Event",
+    "PhaseEvent",
+    "PhaseWord",
+    "RoleWord",
+    "ScanEvent",
+    "StructuresEvent",
+    "run_procedure",
+    "schedule",
+]
+
 RoleWord = Literal["planning", "baseline", "monitoring", "ignored"]
-
-LAST_SCAN_BEFORE_END_S = 15.0
-"""The last scan of a phase is taken this long before the phase ends."""
 
 _PLANNING_SHIFT_MM = np.array([3.0, -4.0, 3.7])
 """The planning scan's field of view is not the monitoring scans'."""
@@ -51,24 +63,7 @@ class StructuresEvent:
     dataset: Dataset
 
 
-@dataclass(frozen=True)
-class PhaseEvent:
-    """The radiographer presses freeze, thaw or idle."""
-
-    at_s: float
-    phase: PhaseWord
-
-
 Event = ScanEvent | StructuresEvent | PhaseEvent
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """A scan that is due."""
-
-    at_s: float
-    label: str
-    phase: PhaseWord
 
 
 def run_procedure(
@@ -103,28 +98,6 @@ def run_procedure(
     if case.source == "ct" and anatomy_dir is None:
         raise ValueError(f"case {case.name} needs the folder of a real CT")
     return _Procedure(case, seed, start, salt, anatomy_dir, with_truth=with_truth).events()
-
-
-def schedule(timeline: Timeline) -> tuple[tuple[_Scan, ...], tuple[PhaseEvent, ...]]:
-    """Monitoring scans and phases, each in order of time."""
-    scans: list[_Scan] = []
-    phases: list[PhaseEvent] = []
-    begin = timeline.freeze_from_s
-    parts: tuple[tuple[str, PhaseWord, float, float], ...] = (
-        ("freeze 1", "freeze", timeline.freeze_s, timeline.interval_s),
-        ("thaw", "thaw", timeline.thaw_s, timeline.thaw_interval_s),
-        ("freeze 2", "freeze", timeline.refreeze_s, timeline.interval_s),
-    )
-    for label, phase, length_s, interval_s in parts:
-        if length_s <= 0:
-            continue
-        phases.append(PhaseEvent(begin, phase))
-        last = length_s - LAST_SCAN_BEFORE_END_S
-        times = [*np.arange(interval_s, last - interval_s / 2, interval_s), last]
-        scans += [_Scan(begin + t, f"{label} {t / 60:.1f} min", phase) for t in map(float, times)]
-        begin += length_s
-    phases.append(PhaseEvent(begin, "idle"))
-    return tuple(scans), tuple(phases)
 
 
 class _Procedure:
@@ -164,17 +137,16 @@ class _Procedure:
             at_s = 20.0
         tumour = anatomy.tumour.box
         target = (tumour.lower + tumour.upper) / 2
-        placement = case.placement
-        probes = place(
-            target - placement.depth_mm * anatomy.outwards,
-            anatomy.outwards,
-            placement.count,
-            placement.ring_mm,
-            turn_deg=placement.turn_deg,
-            splay_deg=placement.splay_deg,
-            active_mm=placement.active_mm,
+        probes = self._probes(anatomy, target)
+        scene = Scene(
+            anatomy,
+            probes,
+            case.drop_hu,
+            case.resolution_mm,
+            features=case.features,
+            damage=Damage.draw(case.features, probes, self._rng("damage")),
+            freeze_from_s=case.timeline.freeze_from_s,
         )
-        scene = Scene(anatomy, probes, case.drop_hu, case.resolution_mm)
         ruler = Ruler(anatomy.tumour, anatomy.hilum) if self._with_truth else None
         scans, phases = schedule(case.timeline)
         poses = draw_poses(
@@ -190,13 +162,10 @@ class _Procedure:
         yield self._scan(
             imager, ruler, poses[1], None, 2, "needles in", "baseline", case.timeline.needles_s
         )
-        solver = self._solver(scene)
-        due: list[_Scan | PhaseEvent] = sorted([*phases, *scans], key=lambda item: item.at_s)
+        measure = ruler.reach if ruler is not None else None
         number = 2
-        for item in due:
-            solver.advance(item.at_s - case.timeline.freeze_from_s)
+        for item, cold, ahead in course(self._solver(scene), scans, phases, measure):
             if isinstance(item, PhaseEvent):
-                solver.switch(on=item.phase == "freeze")
                 yield item
                 continue
             number += 1
@@ -204,16 +173,19 @@ class _Procedure:
                 imager,
                 ruler,
                 poses[number - 1],
-                solver.temperature,
+                cold,
                 number,
                 item.label,
                 "monitoring",
                 item.at_s,
                 phase=item.phase,
+                ahead=ahead,
             )
 
     def _rng(self, purpose: str) -> np.random.Generator:
         """Its own stream of chance for each purpose."""
+        if self._case.own_chance:
+            purpose = f"{self._case.name} {purpose}"
         return np.random.default_rng([self._seed, *purpose.encode()])
 
     def _anatomy(self) -> Anatomy:
@@ -230,6 +202,18 @@ class _Procedure:
             side=case.side,
             prone=case.position == "HFP",
             rng=self._rng("anatomy"),
+        )
+
+    def _probes(self, anatomy: Anatomy, target: F64) -> tuple[Probe, ...]:
+        placement = self._case.placement
+        return place(
+            target - placement.depth_mm * anatomy.outwards,
+            anatomy.outwards,
+            placement.count,
+            placement.ring_mm,
+            turn_deg=placement.turn_deg,
+            splay_deg=placement.splay_deg,
+            active_mm=placement.active_mm,
         )
 
     def _view(self, anatomy: Anatomy, target: F64, protocol: Protocol) -> F64:
@@ -262,30 +246,29 @@ class _Procedure:
 
     def _solver(self, scene: Scene) -> FreezeSolver:
         grid = Grid.covering(box_around(scene.probes), self._case.physics_mm)
-        tissue = Tissue(
-            grid=grid,
-            water=scene.water.on(grid),
-            perfusion=scene.anatomy.perfusion(grid),
-            vessel=scene.anatomy.vessel(grid),
-        )
-        return FreezeSolver(tissue, scene.probes)
+        variation = TEXTBOOK
+        if self._case.physics_varies:
+            variation = Variation.draw(self._rng(f"physics {self._case.name}"), len(scene.probes))
+        return FreezeSolver(scene.tissue(grid), scene.probes, variation)
 
     def _scan(
         self,
         imager: Imager,
         ruler: Ruler | None,
         pose: Pose,
-        temperature: Field | None,
+        cold: Cold | None,
         number: int,
         label: str,
         role: RoleWord,
         at_s: float,
         *,
         phase: PhaseWord = "idle",
+        ahead: Ahead | None = None,
     ) -> ScanEvent:
         image = imager.take(
             pose,
-            temperature,
+            cold,
+            at_s=at_s,
             probes_in=role != "planning",
             rng=self._rng(f"scan {self._case.name} {number}"),
         )
@@ -302,12 +285,13 @@ class _Procedure:
         if ruler is not None:
             prone = self._case.position == "HFP"
             truth = ruler.measure(
-                temperature,
+                cold.temperature if cold is not None else None,
                 pose,
                 series_instance_uid=str(datasets[0].SeriesInstanceUID),
                 role=role,
                 at_s=at_s,
                 phase=phase,
                 ice=image.ice[:, ::-1, ::-1] if prone else image.ice,
+                ahead=ahead,
             )
         return ScanEvent(at_s, label, role, datasets, truth)

@@ -19,10 +19,12 @@ from scanner_sim.phantom import (
     MUSCLE_PERFUSION_PER_S,
     TUMOUR_HU,
     TUMOUR_PERFUSION_PER_S,
+    Dose,
     TumourSite,
+    muscle_share,
 )
 from scanner_sim.render import paint
-from scanner_sim.shapes import Ellipsoid, Shape, Union, lumpy
+from scanner_sim.shapes import Ellipsoid, Shape, Union, lobulated
 from scanner_sim.texture import Texture
 
 Mask = NDArray[np.bool_]
@@ -101,7 +103,7 @@ class RealAnatomy:
         edge = ray[outside[0]]
         inwards = _EMBEDDED_MM - site.u_mm
         at = edge - inwards * toward + np.array([0.0, site.v_mm, 0.0])
-        self._tumour = lumpy(at, site.diameter_mm, rng)
+        self._tumour = lobulated(at, site.diameter_mm, rng)
         half = (self.reach.upper - self.reach.lower) / 2
         self._middle = (self.reach.upper + self.reach.lower) / 2
         self._texture = Texture(rng, (float(half[0]), float(half[1]), float(half[2])))
@@ -121,6 +123,11 @@ class RealAnatomy:
     def kidney_centre(self) -> F64:
         """See Anatomy."""
         return self._centre
+
+    @property
+    def axes(self) -> F64:
+        """Lateral, posterior, cranial."""
+        return np.diag([float(self._side), 1.0, 1.0])
 
     @cached_property
     def moving(self) -> Shape:
@@ -149,6 +156,13 @@ class RealAnatomy:
         cloud = self._texture.on(Grid(grid.x - x, grid.y - y, grid.z - z))
         paint(hu, grid, self._tumour, TUMOUR_HU, (6.0, cloud), edge_mm=2.0)
         return hu
+
+    def enhancement(self, hu: F32, grid: Grid, dose: Dose) -> F32:
+        """See Anatomy; organs and vessels are not told from muscle."""
+        added = muscle_share(hu) * np.float32(dose.muscle_hu)
+        paint(added, grid, self._kidney, dose.kidney_hu)
+        paint(added, grid, self._tumour, dose.tumour_hu)
+        return added
 
     def add_gas(self, hu: F32, grid: Grid, rng: np.random.Generator) -> None:
         """Nothing: the gas of the CT stays as it is."""

@@ -156,6 +156,44 @@ def lumpy(
     return Lumpy(centre, diameter_mm / 2 / mean, directions, heights)
 
 
+def lobulated(
+    centre: F64, diameter_mm: float, rng: np.random.Generator, swing: float = 0.175
+) -> Lumpy:
+    """An irregular tumour: a few broad lobes and hollows, the radius within ``swing`` of its mean
+    between the highest and the deepest."""
+    directions = rng.normal(size=(6, 3))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    # Lobes and hollows by turns, or the chances might cancel.
+    heights = rng.uniform(0.6, 1.0, size=6) * np.array([1, -1, 1, -1, 1, -1])
+    sharpness = 5.0
+    around = rng.normal(size=(2000, 3))
+    around /= np.linalg.norm(around, axis=1)[:, None]
+    bumps = np.exp(sharpness * (around @ directions.T - 1)) @ heights
+    heights *= 2 * swing / float(bumps.max() - bumps.min())
+    mean = 1 + float(bumps.mean()) * 2 * swing / float(bumps.max() - bumps.min())
+    return Lumpy(centre, diameter_mm / 2 / mean, directions, heights, sharpness)
+
+
+@dataclass(frozen=True, eq=False)
+class Without:
+    """A shape less others; distances near the cut are good on the surface only."""
+
+    shape: Shape
+    removed: tuple[Shape, ...]
+
+    @property
+    def box(self) -> Box:
+        """Of the whole shape."""
+        return self.shape.box
+
+    def distance(self, x: F32, y: F32, z: F32) -> F32:
+        """Greatest of the shape's distance and the depths in what is removed."""
+        total = self.shape.distance(x, y, z)
+        for shape in self.removed:
+            total = np.maximum(total, -shape.distance(x, y, z))
+        return total
+
+
 @dataclass(frozen=True, eq=False)
 class Column:
     """A pillar of elliptical section, its axis nearly along z: psoas, vertebrae, great vessels.

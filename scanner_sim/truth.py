@@ -1,11 +1,12 @@
 """What is true of one scan: margins and distances measured on the continuous shapes.
 
 Ice is tissue at or below -4.5 C, where half its water is frozen and half the fall in HU is done;
-probe shafts inside it count, gas does not. Everything is measured in the reference position, where
+probe shafts and cracks inside it count. Everything is measured in the reference position, where
 the temperature is known, and only points are moved to the scan: rigid motion keeps distances.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,19 @@ does not depend on where on it the points happen to lie."""
 _NEAREST = 8
 
 
+LETHAL_C = -20.0
+"""All cells die at or below it; the surface that a modelled lethal zone is compared with."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What matters of the ice at one moment; None without ice, as in ``ScanTruth``."""
+
+    margin_mm: float | None = None
+    hilum_distance_mm: float | None = None
+    volume_ml: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class ScanTruth:
     """Truth of one scan; distances in mm, points LPS in the scan's own frame.
@@ -42,6 +56,10 @@ class ScanTruth:
         Share of the tumour at least 0, 5 and 10 mm inside the ice.
     kidney_matrix
         (4, 4): from the planning scan's frame to this scan's, for kidney, tumour, ice and probes.
+    lethal_volume_ml, lethal_margin_mm
+        The same of tissue at or below -20 C.
+    ahead
+        While freezing: what will hold this many seconds later if freezing simply goes on.
     """
 
     series_instance_uid: str
@@ -56,10 +74,15 @@ class ScanTruth:
     nearest_point_lps_mm: tuple[float, float, float] | None
     covered_fraction: dict[str, float] = field(default_factory=dict)
     kidney_matrix: tuple[tuple[float, ...], ...] = ()
+    lethal_volume_ml: float = 0.0
+    lethal_margin_mm: float | None = None
+    ahead: dict[str, Reach] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Everything but the mask."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ice"}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ice"}
+        values["ahead"] = {seconds: asdict(reach) for seconds, reach in self.ahead.items()}
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,64 +161,116 @@ class Ruler:
         at_s: float,
         phase: str,
         ice: NDArray[np.bool_],
+        ahead: Mapping[str, Reach] | None = None,
     ) -> ScanTruth:
         """Truth of a scan taken at this temperature and pose."""
         matrix = tuple(tuple(float(value) for value in row) for row in pose.matrix)
-        surface = None
-        volume_ml = 0.0
-        if temperature is not None and temperature.array.min() <= ICE_C:
-            fine = _refined(temperature)
-            surface = Surface.of(fine, ICE_C)
-            volume_ml = float((fine.array <= ICE_C).sum() * fine.grid.spacing.prod() / 1000)
-        if temperature is None or surface is None or not surface.points.size:
+        frozen = None if temperature is None else _Frozen.of(temperature, ICE_C)
+        later = dict(ahead or {})
+        if frozen is None:
             return ScanTruth(
-                series_instance_uid, role, at_s, phase, ice, 0.0, None, None, None, None, {}, matrix
+                series_instance_uid=series_instance_uid,
+                role=role,
+                at_s=at_s,
+                phase=phase,
+                ice=ice,
+                volume_ml=0.0,
+                margin_mm=None,
+                worst_point_lps_mm=None,
+                hilum_distance_mm=None,
+                nearest_point_lps_mm=None,
+                kidney_matrix=matrix,
+                ahead=later,
             )
-        depth = _depth(self._tumour.points, temperature, surface)
+        depth = frozen.depth(self._tumour.points)
         worst = int(np.argmin(depth))
-        inner = _depth(self._tumour_inside, temperature, surface)
+        inner = frozen.depth(self._tumour_inside)
         covered = {str(mm): float((inner >= mm).mean()) for mm in (0, 5, 10)}
-        distance, nearest = self._to_hilum(temperature, surface)
+        distance, nearest = self._to_hilum(frozen)
+        lethal = _Frozen.of(frozen.temperature, LETHAL_C)
         return ScanTruth(
             series_instance_uid=series_instance_uid,
             role=role,
             at_s=at_s,
             phase=phase,
             ice=ice,
-            volume_ml=volume_ml,
+            volume_ml=frozen.volume_ml,
             margin_mm=float(depth[worst]),
             worst_point_lps_mm=_triple(pose.apply(self._tumour.points[worst])),
             hilum_distance_mm=distance,
             nearest_point_lps_mm=_triple(pose.apply(nearest)),
             covered_fraction=covered,
             kidney_matrix=matrix,
+            lethal_volume_ml=0.0 if lethal is None else lethal.volume_ml,
+            lethal_margin_mm=None if lethal is None else self._margin_mm(lethal),
+            ahead=later,
         )
 
-    def _to_hilum(self, temperature: Field, surface: Surface) -> tuple[float, F64]:
+    def reach(self, temperature: Field) -> Reach:
+        """The few numbers that are wanted of a moment without a scan."""
+        frozen = _Frozen.of(temperature, ICE_C)
+        if frozen is None:
+            return Reach()
+        distance, _ = self._to_hilum(frozen)
+        return Reach(self._margin_mm(frozen), distance, frozen.volume_ml)
+
+    def _margin_mm(self, frozen: "_Frozen") -> float:
+        """Signed minimum depth of the tumour's surface."""
+        return float(frozen.depth(self._tumour.points).min())
+
+    def _to_hilum(self, frozen: "_Frozen") -> tuple[float, F64]:
         """Signed distance of the ice to the hilum, and the hilum's point nearest to it."""
+        surface = frozen.surface
         x, y, z = surface.points.astype(np.float32).T
         sign = np.where(self._hilum_shape.distance(x, y, z) < 0, -1.0, 1.0)
         signed = sign * self._hilum.distance(surface.points)
         nearest = int(np.argmin(signed))
         gap = np.linalg.norm(self._hilum.points - surface.points[nearest], axis=1)
         point = self._hilum.points[int(np.argmin(gap))]
-        if signed[nearest] > 0 and (temperature.at(self._hilum.points) <= ICE_C).any():
+        if signed[nearest] > 0 and frozen.holds(self._hilum.points).any():
             # The ice holds the whole structure: as deep as its deepest point.
-            depth = _depth(self._hilum.points, temperature, surface)
+            depth = frozen.depth(self._hilum.points)
             deepest = int(np.argmax(depth))
             return -float(depth[deepest]), self._hilum.points[deepest]
         return float(signed[nearest]), point
 
 
-def _depth(points: F64, temperature: Field, surface: Surface) -> F64:
-    """(n,) depth inside the ice, negative outside."""
-    sign = np.where(temperature.at(points) <= ICE_C, 1.0, -1.0)
-    return np.asarray(sign * surface.distance(points))
+@dataclass(frozen=True, eq=False)
+class _Frozen:
+    """Tissue at or below a level: its surface and volume."""
+
+    temperature: Field
+    level_c: float
+    surface: Surface
+    volume_ml: float
+
+    @staticmethod
+    def of(temperature: Field, level_c: float) -> "_Frozen | None":
+        """None where nothing is that cold."""
+        if temperature.array.min() > level_c:
+            return None
+        fine = _refined(temperature, level_c)
+        surface = Surface.of(fine, level_c)
+        if not surface.points.size:
+            return None
+        count = float((fine.array <= level_c).sum())
+        volume_ml = float(count * fine.grid.spacing.prod() / 1000)
+        return _Frozen(temperature, level_c, surface, volume_ml)
+
+    def holds(self, points: F64) -> NDArray[np.bool_]:
+        """(n,): which points are that cold."""
+        result: NDArray[np.bool_] = self.temperature.at(points) <= self.level_c
+        return result
+
+    def depth(self, points: F64) -> F64:
+        """(n,) depth inside, negative outside."""
+        sign = np.where(self.holds(points), 1.0, -1.0)
+        return np.asarray(sign * self.surface.distance(points))
 
 
-def _refined(temperature: Field) -> Field:
+def _refined(temperature: Field, level_c: float) -> Field:
     """The cold part of the field on a finer grid, linear in between as in the image."""
-    cold = np.argwhere(temperature.array <= ICE_C)
+    cold = np.argwhere(temperature.array <= level_c)
     grid = temperature.grid
     lower = grid.origin + (cold.min(axis=0)[::-1] - 2) * grid.spacing
     upper = grid.origin + (cold.max(axis=0)[::-1] + 2) * grid.spacing

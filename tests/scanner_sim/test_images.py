@@ -10,12 +10,13 @@ from pydicom.dataset import Dataset
 from scanner_sim.body import Build
 from scanner_sim.breathing import Motion, Pose, draw_poses
 from scanner_sim.cases import CASES, Case
-from scanner_sim.freezing import BODY_C
+from scanner_sim.freezing import BODY_C, NEVER_S, Cold
 from scanner_sim.grid import Box, Field, Grid
-from scanner_sim.imaging import Imager, Protocol, Scene
+from scanner_sim.imaging import Imager, Protocol
 from scanner_sim.phantom import Phantom, TumourSite, water_share
 from scanner_sim.probes import place
 from scanner_sim.procedure import ScanEvent, run_procedure
+from scanner_sim.scene import Scene
 from scanner_sim.shapes import at_points
 from segmentation.volume import SlicePlane, Stack, check_stack
 from tests.scanner_sim.conftest import START
@@ -82,14 +83,16 @@ def scene(anatomy: Phantom) -> Scene:
     return Scene(anatomy, place(target, anatomy.outwards, 2, 6.5), 85.0, 1.5)
 
 
-def _cold(scene: Scene, radius_mm: float) -> Field:
+def _cold(scene: Scene, radius_mm: float) -> Cold:
     """All frozen hard within a ball round the tumour, all warm outside."""
     box = scene.anatomy.tumour.box
     centre = (box.lower + box.upper) / 2
     grid = Grid.covering(Box(centre - 40, centre + 40), 1.5)
     x, y, z = grid.open
     away = np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
-    return Field(grid, np.where(away < radius_mm, -30, BODY_C).astype(np.float32), BODY_C)
+    now = Field(grid, np.where(away < radius_mm, -30, BODY_C).astype(np.float32), BODY_C)
+    since = np.where(away < radius_mm, 0, NEVER_S).astype(np.float32)
+    return Cold(now, now, Field(grid, since, NEVER_S))
 
 
 def test_tissue_falls_by_the_drop_and_fat_hardly_changes(scene: Scene) -> None:
