@@ -15,6 +15,7 @@ from segmentation.ground import Ground, survey
 from segmentation.ice import Ice, find_ice
 from segmentation.kidney import kidney_region
 from segmentation.margins import Clearance, TumourMargin, clearance, tumour_margin
+from segmentation.moment import Moment
 from segmentation.probes import Probe, find_probes
 from segmentation.registration import (
     KidneyPatch,
@@ -120,6 +121,9 @@ class Assessed:
     probes: tuple[Probe, ...]
 
 
+UNKNOWN = Moment()
+"""No phase was pressed and nothing was measured before."""
+
 Stage = Callable[[str], None]
 """Told the name of each stage as it ends, so that a caller may time it."""
 
@@ -184,8 +188,15 @@ def prepare(
     )
 
 
-def assess(scan: Volume, reference: Reference, *, stage: Stage = _untimed) -> Assessed:
+def assess(
+    scan: Volume, reference: Reference, moment: Moment = UNKNOWN, *, stage: Stage = _untimed
+) -> Assessed:
     """Measure one scan.
+
+    Parameters
+    ----------
+    moment
+        When it was taken, and what was measured before.
 
     Raises
     ------
@@ -203,7 +214,7 @@ def assess(scan: Volume, reference: Reference, *, stage: Stage = _untimed) -> As
     tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
     _check_shown(scan, tumour)
     ground = reference.ground or _ground(reference, registered.transform, scan, tumour)
-    ice = find_ice(scan, ground, registered.transform)
+    ice = find_ice(scan, ground, registered.transform, moment)
     if ice is None:
         raise NotAssessable("no_ice", "No ice was found at the probes.")
     _check_ice(scan, ice)

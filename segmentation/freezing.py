@@ -6,9 +6,7 @@ tissue's constants are not known, so the time is fitted: that at which the model
 the visible one. What the fit leaves over is carried to the invisible edge nearby.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from scipy import ndimage
 
 from segmentation.bioheat import Stage
 from segmentation.ground import Ground
+from segmentation.moment import Moment
 from segmentation.sampling import sample
 from segmentation.volume import Volume
 
@@ -31,6 +30,11 @@ BLENDS = (0.0, 0.5, 1.0)
 KEPT = 6
 TEMPER_MM = 0.06
 """Candidates are kept, and weighed by exp(-(residual - best) / this)."""
+
+TIMING_MM = 0.4
+SHORT_S = 30.0
+"""A fitted time that is wrong by a factor of e counts as so much more residual; times shorter than
+the second are not told apart."""
 
 MIN_EDGE_POINTS = 150
 MAX_EDGE_POINTS = 1500
@@ -54,6 +58,10 @@ class Candidate:
         Fitted seconds since the start of the front's stage.
     residual_mm
         Robust spread (1.48 x median absolute) of the visible edge about it.
+    stop_s
+        Seconds of the first freeze, in a later stage.
+    doubt_mm
+        What speaks against its times, in the residual's terms.
     weight
         Share in the model; all add up to 1.
     """
@@ -64,7 +72,9 @@ class Candidate:
     vessels: float
     time_s: float
     residual_mm: float
-    weight: float
+    stop_s: float
+    doubt_mm: float = 0.0
+    weight: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,60 +91,67 @@ class FreezingModel:
         Of the best candidate.
     candidates
         The best first.
+    left_over_mm
+        What was carried, [k, j, i]: the candidates' own depth less ``depth``.
     """
 
     depth: Volume
     spread_mm: Volume
     residual_mm: float
     candidates: tuple[Candidate, ...]
+    left_over_mm: F32
 
     @property
-    def thawing_weight(self) -> float:
-        """How much speaks for a thaw, 0 to 1."""
-        return sum(c.weight for c in self.candidates if c.stage == "thaw")
+    def volume_ml(self) -> float:
+        """Of the modelled ice, with partial voxels."""
+        return volume_ml(self.depth)
 
 
-def fit(
-    ground: Ground, edge_lps_mm: NDArray[np.float64], stages: Sequence[Stage] = get_args(Stage)
-) -> FreezingModel | None:
+def volume_ml(depth: Volume) -> float:
+    """What lies inside a depth in mm, with partial voxels."""
+    step_mm = float(depth.spacing_mm[0])
+    return float(np.clip(depth.array / step_mm + 0.5, 0, 1).sum()) * step_mm**3 / 1000
+
+
+def fit(ground: Ground, edge_lps_mm: NDArray[np.float64], moment: Moment) -> FreezingModel | None:
     """Fit time, perfusion and vessels to (N, 3) points of the visible edge, baseline's frame.
 
-    Parameters
-    ----------
-    stages
-        Those that come into question.
-
-    Returns
-    -------
-    None where too little of the edge is visible.
+    Only stages that the moment allows come into question, given about the volume that all of them
+    agree on. None where too little of the edge is visible.
     """
     if len(edge_lps_mm) < MIN_EDGE_POINTS:
         return None
     edge = edge_lps_mm[:: max(1, len(edge_lps_mm) // MAX_EDGE_POINTS)]
-    candidates = _weighed(_candidates(ground, edge, stages))
+    candidates = _candidates(ground, edge)
+    rough = _combined(ground, edge, _weighed(candidates))
+    stages = moment.stages(rough.volume_ml)
+    allowed = _weighed(_timely([c for c in candidates if c.stage in stages], moment))
+    return rough if allowed == rough.candidates else _combined(ground, edge, allowed)
+
+
+def _combined(
+    ground: Ground, edge: NDArray[np.float64], candidates: tuple[Candidate, ...]
+) -> FreezingModel:
     grid = ground.heat
-    depths = [_depth(ground, candidate) for candidate in candidates]
+    depths = np.stack([front_depth(ground, c, c.time_s) for c in candidates])
     weights = np.array([c.weight for c in candidates], dtype=np.float32)
-    depth = np.tensordot(weights, np.stack(depths), 1)
-    square = np.tensordot(weights, (np.stack(depths) - depth) ** 2, 1)
+    depth = np.tensordot(weights, depths, 1)
+    square = np.tensordot(weights, (depths - depth) ** 2, 1)
     left_over = sample(_on(grid, depth), edge, outside=0.0).astype(np.float64)
-    depth = depth - _carried(grid, edge, left_over)
+    carried = _carried(grid, edge, left_over)
     return FreezingModel(
-        depth=_on(grid, np.clip(depth, -CLIP_MM, CLIP_MM)),
+        depth=_on(grid, np.clip(depth - carried, -CLIP_MM, CLIP_MM)),
         spread_mm=_on(grid, np.sqrt(square)),
         residual_mm=candidates[0].residual_mm,
         candidates=candidates,
+        left_over_mm=carried,
     )
 
 
-def _candidates(
-    ground: Ground, edge: NDArray[np.float64], stages: Sequence[Stage]
-) -> list[Candidate]:
+def _candidates(ground: Ground, edge: NDArray[np.float64]) -> list[Candidate]:
     """All of them, each at its best time; weights not yet given."""
     found = []
     for n, first in enumerate(ground.courses[0].ice):
-        if first.stage not in stages:
-            continue
         fronts = [course.ice[n] for course in ground.courses]
         times = np.stack([sample(_on(ground.heat, f.times_s), edge, outside=0) for f in fronts])
         slopes = np.stack(
@@ -146,8 +163,30 @@ def _candidates(
                 at, steep = mix @ times, mix @ slopes
                 time_s = _weighted_median(at, np.float32(1) / steep)
                 residual = 1.48 * float(np.median(np.abs(time_s - at) / steep))
-                found.append(Candidate(n, first.stage, perfusion, vessels, time_s, residual, 0.0))
+                found.append(
+                    Candidate(n, first.stage, perfusion, vessels, time_s, residual, first.stop_s)
+                )
     return found
+
+
+def _timely(candidates: list[Candidate], moment: Moment) -> list[Candidate]:
+    """The same, with what speaks against their times added to the residuals."""
+    timings = {stage: moment.timing(stage) for stage in {c.stage for c in candidates}}
+    doubted = []
+    for candidate in candidates:
+        timing = timings[candidate.stage]
+        doubt = _beyond(candidate.time_s, timing.elapsed_s)
+        if candidate.stage == "thaw":
+            doubt += _beyond(candidate.stop_s, timing.frozen_s)
+        doubted.append(replace(candidate, doubt_mm=TIMING_MM * doubt))
+    return doubted
+
+
+def _beyond(time_s: float, span_s: tuple[float, float]) -> float:
+    """By which factor a time lies outside of a span, as a logarithm, beyond what is usual."""
+    time_s = max(time_s, SHORT_S)
+    low, high = (max(limit, SHORT_S) for limit in span_s)
+    return max(0.0, np.log(low / time_s), np.log(time_s / high)) if low <= high else 0.0
 
 
 def _mixture(perfusion: float, vessels: float) -> F32:
@@ -158,19 +197,33 @@ def _mixture(perfusion: float, vessels: float) -> F32:
 
 def _weighed(candidates: list[Candidate]) -> tuple[Candidate, ...]:
     """The best, weighed by how much worse than the first they fit."""
-    ordered = sorted(candidates, key=lambda c: c.residual_mm)[:KEPT]
-    best = ordered[0].residual_mm
-    weights = np.array([np.exp(-(c.residual_mm - best) / TEMPER_MM) for c in ordered])
+    ordered = sorted(candidates, key=lambda c: c.residual_mm + c.doubt_mm)[:KEPT]
+    losses = np.array([c.residual_mm + c.doubt_mm for c in ordered])
+    weights = np.exp(-(losses - losses[0]) / TEMPER_MM)
     weights /= weights.sum()
     return tuple(replace(c, weight=float(w)) for c, w in zip(ordered, weights, strict=True))
 
 
-def _depth(ground: Ground, candidate: Candidate) -> F32:
-    fronts = [course.ice[candidate.front] for course in ground.courses]
+def front_depth(
+    ground: Ground, candidate: Candidate, time_s: float, *, lethal: bool = False
+) -> F32:
+    """About the depth in mm inside a candidate's ice at a time of its stage, or inside -20 C.
+
+    Raises
+    ------
+    ValueError
+        Tissue below -20 C in a thaw: it is not modelled.
+    """
+    fronts = [
+        (course.lethal if lethal else course.ice)[candidate.front] for course in ground.courses
+    ]
+    kept = [front for front in fronts if front is not None]
+    if len(kept) < len(fronts):
+        raise ValueError("there is no lethal isotherm in a thaw")
     mix = _mixture(candidate.perfusion, candidate.vessels)
-    times = np.tensordot(mix, np.stack([f.times_s for f in fronts]), 1)
-    slope = np.tensordot(mix, np.stack([f.slope_s_per_mm for f in fronts]), 1)
-    ahead = np.float32(fronts[0].sign) * (np.float32(candidate.time_s) - times)
+    times = np.tensordot(mix, np.stack([f.times_s for f in kept]), 1)
+    slope = np.tensordot(mix, np.stack([f.slope_s_per_mm for f in kept]), 1)
+    ahead = np.float32(kept[0].sign) * (np.float32(time_s) - times)
     return np.asarray(np.clip(ahead / slope, -CLIP_MM, CLIP_MM), dtype=np.float32)
 
 

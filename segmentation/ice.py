@@ -22,6 +22,7 @@ from segmentation.ground import (
     smooth,
     usable,
 )
+from segmentation.moment import Moment
 from segmentation.rigid import Rigid
 from segmentation.sampling import AIR_HU, resample, sample
 from segmentation.surface import Surface, surface_of
@@ -50,6 +51,16 @@ EDGE_SHARE = 0.42
 """Part of the drop at which the edge is taken. Half would be it, but unfrozen tissue next to ice is
 up to 10 HU brighter than at body temperature (domain facts, 1.1), and blur pulls the edge of a ball
 inwards; together 0.4 mm on simulated scans."""
+
+ROUGH_SHARE = 0.5
+"""The same for a first look, before it is known what lies just outside."""
+
+OUTSIDE_STEP = 3
+OUTSIDE_SIGMA_MM = 7.0
+OUTSIDE_PRIOR = 0.03
+OUTSIDE_MOST_HU = 45.0
+"""What lies just outside of the ice is averaged over this reach, on every third voxel, and believed
+up to this difference."""
 
 EDGE_WIDTH_MM = 4.0
 """Distance over which the smoothed change goes from none to all; turns change into mm."""
@@ -134,7 +145,7 @@ def _half_sphere(count: int) -> F32:
     return axes.astype(np.float32)
 
 
-def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Ice | None:
+def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Moment) -> Ice | None:
     """Segment the ice; None where there is none.
 
     Parameters
@@ -145,6 +156,8 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Ice | Non
         Of the baseline.
     baseline_to_scan
         Takes the baseline's frame to the scan's.
+    moment
+        When it was taken.
     """
     change = _compare(scan, ground, baseline_to_scan)
     visible = change.trusted > 0.5
@@ -159,9 +172,10 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Ice | Non
     if frozen[ring].mean() < MIN_SEED_FRACTION:
         return None
     drop = _drop_hu(change, ground, frozen & visible, abs(level_hu))
-    depth = _depth_seen(change, ground, drop)
+    rough, _ = _grow(change, ground, _depth_seen(change, ground, drop, None), None)
+    depth = _depth_seen(change, ground, drop, _outside_hu(change, ground, rough))
     seen, leaked = _grow(change, ground, depth, None)
-    model = freezing.fit(ground, _visible_edge(change, ground, seen))
+    model = freezing.fit(ground, _visible_edge(change, ground, seen), moment)
     modelled = None
     if model is not None:
         resampled = resample(model.depth, ground.grid, outside=-freezing.CLIP_MM)
@@ -250,10 +264,36 @@ def _drop_hu(change: _Change, ground: Ground, frozen: Mask, more_hu: float) -> f
     return float(np.clip(-np.median(change.difference_hu[chosen]), low, high + more_hu))
 
 
-def _depth_seen(change: _Change, ground: Ground, drop_hu: float) -> F32:
+def _outside_hu(change: _Change, ground: Ground, rough: F32) -> F32:
+    """What unfrozen tissue near the ice differs from the baseline by.
+
+    Mean over what lies 3 to 12 mm outside of the ice. Thawed tissue is not quite what it was,
+    tissue about to freeze is brighter, and contrast medium reaches one part more than another.
+    """
+    thin = (slice(None, None, OUTSIDE_STEP),) * 3
+    near = ndimage.binary_dilation(rough[thin] > -CLIP_MM / 3, iterations=1)
+    around = ndimage.binary_dilation(near, iterations=3)
+    weight = (change.trusted[thin] > 0.9) & around & ~near
+    sigma = OUTSIDE_SIGMA_MM / GRID_STEP_MM / OUTSIDE_STEP
+    total = ndimage.gaussian_filter(
+        np.where(weight, change.difference_hu[thin], 0).astype(np.float32), sigma, truncate=2.5
+    )
+    share = ndimage.gaussian_filter(weight.astype(np.float32), sigma, truncate=2.5)
+    level = np.clip(total / (share + OUTSIDE_PRIOR), -OUTSIDE_MOST_HU, OUTSIDE_MOST_HU)
+    grid = ground.grid
+    coarse = Volume(
+        level.astype(np.float32), grid.origin_lps_mm, grid.direction, grid.spacing_mm * OUTSIDE_STEP
+    )
+    return resample(coarse, grid, outside=0.0).array.astype(np.float32, copy=False)
+
+
+def _depth_seen(change: _Change, ground: Ground, drop_hu: float, outside_hu: F32 | None) -> F32:
     """About the depth in mm inside the half-drop level, where the edge can be seen."""
-    share = -change.difference_hu / (drop_hu * ground.water)
-    return np.clip((share - EDGE_SHARE) * EDGE_WIDTH_MM, -CLIP_MM, CLIP_MM).astype(np.float32)
+    outside = np.float32(0) if outside_hu is None else outside_hu
+    fallen = outside - change.difference_hu / ground.water
+    share = fallen / (drop_hu + outside)
+    wanted = ROUGH_SHARE if outside_hu is None else EDGE_SHARE
+    return np.clip((share - wanted) * EDGE_WIDTH_MM, -CLIP_MM, CLIP_MM).astype(np.float32)
 
 
 def _grow(change: _Change, ground: Ground, depth: F32, modelled: F32 | None) -> tuple[F32, bool]:
