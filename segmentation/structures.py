@@ -14,9 +14,12 @@ from segmentation.clusters import Clusters, clusters_of
 from segmentation.surface import Surface, surface_of
 from segmentation.volume import Volume
 
-GRID_STEP_MM = 1.0
-"""Spacing of the solids' grid. The level set is linear between grid points, so the surface is far
-finer than this."""
+GRID_STEP_MM = (0.5, 1.0)
+"""Least and greatest spacing of the solids' grid. The level set is linear between grid points, so
+the surface is far finer than this; only the edges of thin solids need the least."""
+
+STEPS_TO_MIDDLE = 6
+"""Steps of the grid from a solid's surface to its middle, within these limits."""
 
 CLUSTER_MM = 3.0
 """Size of the clusters of points inside; see ``margins.covered_fraction``."""
@@ -29,9 +32,6 @@ PLANARITY_TOLERANCE_MM = 0.5
 
 SINGLE_PLANE_THICKNESS_MM = 3.0
 """Assumed distance between planes where a structure was drawn on one plane only."""
-
-UPRIGHT_STEP_MM = 0.7
-"""Lattice on which contours are compared before they are brought to the solid's grid."""
 
 MAX_LEAN = 1.5
 """Sideways shift of the sections' centres from plane to plane, per mm, that is followed."""
@@ -235,21 +235,24 @@ def _interpolate(
         [upright.apply(polygon, level) for polygon in group]
         for level, group in zip(levels, groups, strict=True)
     ]
-    w = np.arange(levels[0] - thickness, levels[-1] + thickness + GRID_STEP_MM, GRID_STEP_MM)
+    deepest = max(float(np.ptp(p, axis=0).min()) for group in moved for p in group) / 2
+    deepest = min(deepest, (levels[-1] - levels[0] + thickness) / 2)
+    step_mm = float(np.clip(deepest / STEPS_TO_MIDDLE, *GRID_STEP_MM))
+    w = np.arange(levels[0] - thickness, levels[-1] + thickness + step_mm, step_mm)
     corners = np.concatenate([polygon for group in groups for polygon in group])
-    rim = 2 * GRID_STEP_MM + thickness * np.abs(upright.lean)
+    rim = 2 * step_mm + thickness * np.abs(upright.lean)
     lower = corners.min(axis=0) - rim
-    count = np.ceil((corners.max(axis=0) + rim - lower) / GRID_STEP_MM).astype(int) + 1
-    u = lower[0] + GRID_STEP_MM * np.arange(count[0])
-    v = lower[1] + GRID_STEP_MM * np.arange(count[1])
+    count = np.ceil((corners.max(axis=0) + rim - lower) / step_mm).astype(int) + 1
+    u = lower[0] + step_mm * np.arange(count[0])
+    v = lower[1] + step_mm * np.arange(count[1])
     flat = np.stack(np.meshgrid(u, v, indexing="xy"), axis=-1).reshape(-1, 2)
     reached = np.array([upright.apply(flat, float(height)) for height in w])
     # The upright axes have a lattice of their own, that of the solid is filled from it.
     first = reached.min(axis=(0, 1))
-    last = np.ceil((reached.max(axis=(0, 1)) - first) / UPRIGHT_STEP_MM).astype(int) + 1
+    last = np.ceil((reached.max(axis=(0, 1)) - first) / step_mm).astype(int) + 1
     lattice = np.stack(
         np.meshgrid(
-            *(f + UPRIGHT_STEP_MM * np.arange(n) for f, n in zip(first, last, strict=True)),
+            *(f + step_mm * np.arange(n) for f, n in zip(first, last, strict=True)),
             indexing="xy",
         ),
         axis=-1,
@@ -258,7 +261,7 @@ def _interpolate(
         len(levels), last[1], last[0]
     )
     at = _at_heights(heights, stack, w, thickness)
-    index = np.moveaxis((reached - first) / UPRIGHT_STEP_MM, -1, 0)[::-1]
+    index = np.moveaxis((reached - first) / step_mm, -1, 0)[::-1]
     array = np.array(
         [
             ndimage.map_coordinates(plane, index[:, n], order=1, mode="nearest")
@@ -266,10 +269,10 @@ def _interpolate(
         ]
     ).reshape(len(w), count[1], count[0])
     return Volume(
-        array=_in_mm(array),
+        array=_in_mm(array, step_mm),
         origin_lps_mm=axes @ np.array([lower[0], lower[1], w[0]]),
         direction=axes,
-        spacing_mm=np.full(3, GRID_STEP_MM),
+        spacing_mm=np.full(3, step_mm),
     )
 
 
@@ -346,9 +349,9 @@ def _fall(
     return -(slope * beyond + bend * beyond**2)
 
 
-def _in_mm(squared: NDArray[np.float64]) -> NDArray[np.float32]:
+def _in_mm(squared: NDArray[np.float64], step_mm: float) -> NDArray[np.float32]:
     """Depth of a field like that of a sphere, R^2 - r^2, whose gradient is 2 r."""
-    radius = np.sqrt(sum(slope**2 for slope in np.gradient(squared, GRID_STEP_MM))) / 2
+    radius = np.sqrt(sum(slope**2 for slope in np.gradient(squared, step_mm))) / 2
     whole = np.sqrt(np.maximum(radius**2 + squared, 0))
     return np.asarray(squared / np.maximum(radius + whole, 1e-3), dtype=np.float32)
 

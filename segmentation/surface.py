@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import Akima1DInterpolator
 from scipy.spatial import KDTree
 
 from segmentation.clusters import Clusters, clusters_of
@@ -25,6 +26,9 @@ measure all, small enough to tell most apart."""
 
 SLACK_MM = 0.5
 """Added to a cluster's bounds, for distances to tangent planes are not quite distances."""
+
+COARSE_MM = 2.0
+"""Steps up to this long follow the curve of ice and tumours to 0.1 mm."""
 
 THREADS = 2
 
@@ -176,7 +180,13 @@ class Found:
 
 
 def surface_of(field: Volume) -> Surface:
-    """Crossings of zero along the three axes of the grid, with outward unit normals."""
+    """Crossings of zero along the three axes of the grid, with outward unit normals.
+
+    An axis with steps of more than ``COARSE_MM`` is refined first, by Akima splines: straight lines
+    between thick slices would cut off the curve of the surface. The surface then carries the
+    refined field.
+    """
+    field = _refined(field)
     values = np.asarray(field.array, dtype=np.float32)
     inside = values > 0
     lower, upper, part = [], [], []
@@ -198,6 +208,19 @@ def surface_of(field: Volume) -> Surface:
     downhill = -(gradient[:, ::-1] / field.spacing_mm) @ field.direction.T
     length = np.linalg.norm(downhill, axis=1, keepdims=True)
     return Surface(field, points, downhill / np.maximum(length, 1e-9))
+
+
+def _refined(field: Volume) -> Volume:
+    array = np.asarray(field.array, dtype=np.float32)
+    spacing = field.spacing_mm.copy()
+    for axis in range(3):
+        parts = int(np.ceil(spacing[2 - axis] / COARSE_MM))
+        size = array.shape[axis]
+        if parts > 1 and size > 1:
+            at = np.arange((size - 1) * parts + 1) / parts
+            array = Akima1DInterpolator(np.arange(size), array, axis=axis)(at).astype(np.float32)
+            spacing[2 - axis] /= parts
+    return Volume(array, field.origin_lps_mm, field.direction, spacing)
 
 
 def _gradient(values: NDArray[np.float32], voxels: NDArray[np.intp]) -> NDArray[np.float64]:

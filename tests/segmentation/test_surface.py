@@ -39,3 +39,23 @@ def test_no_surface_is_said_so() -> None:
     assert surface.empty
     with pytest.raises(ValueError, match="no surface"):
         surface.depth([[0.0, 0.0, 0.0]])
+
+
+def test_thick_slices_are_refined() -> None:
+    fine = ball_field(20.0, (0.4, -0.3, 0.2), 1.0)
+    thick = Volume(fine.array[::5], fine.origin_lps_mm, np.eye(3), np.array([1.0, 1, 5]))
+    surface = surface_of(thick)
+    radius = np.linalg.norm(surface.points_lps_mm - [0.4, -0.3, 0.2], axis=1)
+    assert np.abs(radius - 20).max() < 0.25
+    assert surface.field.spacing_mm[2] < 2
+
+
+def test_beyond_the_reach_only_the_sign_is_known() -> None:
+    depth, _ = surface_of(ball_field(15.0)).depth([[0, 0, 2], [0, 0, 12], [0, 0, 30]], reach_mm=5)
+    assert depth == pytest.approx([np.inf, 3.0, -np.inf], abs=0.05)
+
+
+def test_a_surface_at_the_border_of_its_grid() -> None:
+    cut = ball_field(15.0).crop((40, 0, 0), (81, 81, 81))
+    normals = surface_of(cut).normals
+    assert np.linalg.norm(normals, axis=1) == pytest.approx(1.0)
