@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.forecast import Forecast, Lethal, forecast, lethal
 from segmentation.ground import Ground, survey
 from segmentation.ice import Ice, find_ice
 from segmentation.kidney import kidney_region
@@ -110,6 +111,8 @@ class Assessed:
     residual_mm, shift_mm
         Estimated registration error (planning to scan) and the (3,) shift of the tumour's centre
         against the baseline.
+    forecast, lethal
+        What freezing on would do, and where -20 C is by the model; None where it is not freezing.
     """
 
     ice: Ice
@@ -119,6 +122,8 @@ class Assessed:
     residual_mm: float
     shift_mm: NDArray[np.float64]
     probes: tuple[Probe, ...]
+    forecast: Forecast | None
+    lethal: Lethal | None
 
 
 UNKNOWN = Moment()
@@ -220,15 +225,22 @@ def assess(
     _check_ice(scan, ice)
     stage("ice")
     residual = float(np.hypot(registered.residual_mm, reference.planning_to_baseline.residual_mm))
-    slice_mm = float(scan.spacing_mm[2])
-    margin = tumour_margin(
-        ice, reference.tumour, to_scan, registration_mm=residual, slice_mm=slice_mm
-    )
+    margin = tumour_margin(ice, reference.tumour, to_scan, registration_mm=residual)
     others = [s for s in reference.structures if s.kind != "tumour"]
-    clearances = tuple(
-        clearance(ice, s, to_scan, registration_mm=residual, slice_mm=slice_mm) for s in others
-    )
+    clearances = tuple(clearance(ice, s, to_scan, registration_mm=residual) for s in others)
     stage("margins")
+    tumour_found = reference.tumour, margin.margin_mm
+    ahead = forecast(
+        ice,
+        ground,
+        moment,
+        registered.transform,
+        tumour_found,
+        [(c.structure, c.distance_mm) for c in clearances],
+        to_scan,
+    )
+    cold = lethal(ice, ground, moment, registered.transform, reference.tumour, to_scan)
+    stage("forecast")
     centre = reference.planning_to_baseline.transform.apply(reference.tumour.centre_lps_mm)
     return Assessed(
         ice=ice,
@@ -238,6 +250,8 @@ def assess(
         residual_mm=residual,
         shift_mm=registered.transform.shift_at(centre),
         probes=tuple(p.moved(registered.transform) for p in ground.probes),
+        forecast=ahead,
+        lethal=cold,
     )
 
 

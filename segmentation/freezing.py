@@ -101,6 +101,14 @@ class FreezingModel:
     candidates: tuple[Candidate, ...]
     left_over_mm: F32
 
+    def freezing_only(self) -> "FreezingModel | None":
+        """With those candidates alone whose ice grows; None where all of them melt."""
+        growing = [c for c in self.candidates if c.stage != "thaw"]
+        total = sum(c.weight for c in growing)
+        if total <= 0:
+            return None
+        return replace(self, candidates=tuple(replace(c, weight=c.weight / total) for c in growing))
+
     @property
     def volume_ml(self) -> float:
         """Of the modelled ice, with partial voxels."""
@@ -186,7 +194,8 @@ def _beyond(time_s: float, span_s: tuple[float, float]) -> float:
     """By which factor a time lies outside of a span, as a logarithm, beyond what is usual."""
     time_s = max(time_s, SHORT_S)
     low, high = (max(limit, SHORT_S) for limit in span_s)
-    return max(0.0, np.log(low / time_s), np.log(time_s / high)) if low <= high else 0.0
+    at = np.log(time_s)
+    return float(max(0.0, np.log(low) - at, at - np.log(high))) if low <= high else 0.0
 
 
 def _mixture(perfusion: float, vessels: float) -> F32:

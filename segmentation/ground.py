@@ -55,9 +55,9 @@ PROTOCOL = bioheat.Protocol(
 """Freeze for 10 to 15 min, thaw for 5 to 10, freeze again (domain facts, 2.1)."""
 
 PERFUSIONS = (0.003, 0.013)
-"""1/s, of kidney and tumour. From 0.006 to 0.02 reproduces balls of 2 to 3 cm round one probe (domain
-facts, 6.4); on this coarse grid the same balls come about at two thirds of that. Which is right is
-fitted."""
+"""1/s, of kidney and tumour. From 0.006 to 0.02 reproduces balls of 2 to 3 cm round one probe
+(domain facts, 6.4); on this coarse grid the same balls come about at two thirds of that. Which is
+right is fitted."""
 
 OTHER_PERFUSION = 0.001
 FAT_PERFUSION = 0.0005

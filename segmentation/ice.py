@@ -71,6 +71,24 @@ LEAK_MM = 7.0
 REACH_FROM_PROBE_MM = 32.0
 """No 17G probe freezes further; bounds the region grower before there is a model."""
 
+SLICE_SHARE = 0.12
+"""Part of the slice spacing that enters as a standard deviation of the edge's place."""
+
+EDGE_FLOOR_MM = 0.35
+"""The edge itself is 1.5 to 2 mm thick in temperature (domain facts, 1.2)."""
+
+UNKNOWN_NOISE = 0.2
+"""Noise as a part of the drop, where there is too little unfrozen tissue to tell."""
+
+MODELLED_FLOOR_MM = 0.9
+RESIDUAL_SHARE = 0.7
+UNMODELLED_MM = 3.0
+"""Standard deviation of an edge that was not seen: at least, the part of the model's own residual
+that comes to it, and without a model."""
+
+SHELL = 0.5
+"""Part of the edge's standard deviation that all of the surface has in common."""
+
 CLIP_MM = 3.0
 DIRECTIONS = 500
 
@@ -94,6 +112,11 @@ class Ice:
         Drop on freezing, estimated from this scan.
     noise_hu
         Robust standard deviation of the smoothed difference in unfrozen tissue.
+    edge_sd_mm
+        (N,) for each surface point: standard deviation of the edge's place, from noise, slices and,
+        where it was modelled, from how much the possible histories differ.
+    level_hu
+        By how much unfrozen tissue has changed since the baseline, most of it.
     model
         The fitted freezing model, in the baseline's frame; None without one.
     leaked
@@ -102,6 +125,7 @@ class Ice:
 
     surface: Surface
     visible: F32
+    edge_sd_mm: F32
     volume_ml: float
     drop_hu: float
     noise_hu: float
@@ -118,6 +142,12 @@ class Ice:
     def visible_surface_fraction(self) -> float:
         """Share of the surface that was seen and not modelled."""
         return float((self.visible > 0.5).mean())
+
+    @property
+    def volume_sd_ml(self) -> float:
+        """Of the volume: a shell as thick as the edge is uncertain, on a ball of this volume."""
+        radius_mm = (self.volume_ml * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
+        return float(SHELL * 4 * np.pi * radius_mm**2 * self.edge_sd_mm.mean()) / 1000
 
     @property
     def longest_axis_mm(self) -> float:
@@ -189,16 +219,38 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
         return None
     surface = surface_of(_on(ground.grid, field))
     shown = sample(_on(ground.grid, change.trusted), surface.points_lps_mm, outside=0.0)
+    noise_hu = _noise_hu(change, field)
+    slice_mm = float(scan.spacing_mm[2])
     return Ice(
         surface=_moved(surface, baseline_to_scan),
         visible=shown,
+        edge_sd_mm=_edge_sd_mm(surface, shown, model, noise_hu / (drop + abs(level_hu)), slice_mm),
         volume_ml=volume_ml,
         drop_hu=drop,
-        noise_hu=_noise_hu(change, field),
+        noise_hu=noise_hu,
         level_hu=level_hu,
         model=model,
         leaked=leaked,
     )
+
+
+def _edge_sd_mm(
+    surface: Surface,
+    visible: F32,
+    model: freezing.FreezingModel | None,
+    noise_share: float,
+    slice_mm: float,
+) -> F32:
+    """(N,): see ``Ice``."""
+    noise = noise_share if np.isfinite(noise_share) else UNKNOWN_NOISE
+    seen = float(np.linalg.norm([noise * EDGE_WIDTH_MM, SLICE_SHARE * slice_mm, EDGE_FLOOR_MM]))
+    modelled = np.full(len(visible), UNMODELLED_MM, dtype=np.float32)
+    if model is not None:
+        spread = sample(model.spread_mm, surface.points_lps_mm, outside=UNMODELLED_MM)
+        rest = np.hypot(MODELLED_FLOOR_MM, RESIDUAL_SHARE * model.residual_mm)
+        modelled = np.hypot(np.hypot(spread, np.float32(rest)), np.float32(seen))
+    share = np.clip(2 * visible - 1, 0, 1)
+    return (share * np.float32(seen) + (1 - share) * modelled).astype(np.float32)
 
 
 def _on(grid: Volume, array: F32) -> Volume:
