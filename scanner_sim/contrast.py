@@ -12,7 +12,7 @@ from scanner_sim.phantom import Dose
 
 _DENSE_HU = 150.0
 """Urine denser than this throws streaks."""
-_STREAK_SHARE = 0.035
+_STREAK_SHARE = 0.05
 """Height of a streak beside the densest urine, as a share of its HU."""
 _STREAK_REACH_MM = 38.0
 _RAYS = (5, 8, 13)

@@ -9,7 +9,7 @@ from scanner_sim.contrast import Enhancement
 from scanner_sim.cracks import Cracks, OpenCracks
 from scanner_sim.freezing import box_around
 from scanner_sim.metal_reduction import MetalReduction
-from scanner_sim.neighbours import Neighbour
+from scanner_sim.neighbours import BowelLoop, Neighbour
 from scanner_sim.probes import Probe
 from scanner_sim.thawed import Injury, ThawedRim
 
@@ -35,6 +35,12 @@ class Features:
     cracks: Cracks | None = None
     thawed_rim: ThawedRim | None = None
     metal_reduction: MetalReduction | None = None
+
+    @property
+    def clear(self) -> tuple[tuple[tuple[float, float, float], float], ...]:
+        """Where bowel of the anatomy's own must make room: see ``Phantom``."""
+        loops = (n for n in self.neighbours if isinstance(n, BowelLoop))
+        return tuple((loop.offset_mm, max(loop.radii_mm)) for loop in loops)
 
 
 PLAIN = Features()

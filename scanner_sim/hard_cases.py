@@ -47,9 +47,9 @@ _URINE = Case(
     timeline=_SHORT,
     features=Features(
         neighbours=(
-            Pocket((-21.0, -1.0, -14.0), (12.0, 10.0, 14.0), 6.0),
-            Pocket((-12.0, -2.0, 8.0), (8.0, 7.5, 8.5), 6.0),
-            Pocket((-5.0, -3.0, -16.5), (8.0, 8.0, 7.0), 6.0),
+            Pocket((-19.0, -1.0, -9.0), (13.0, 11.0, 16.0), 6.0),
+            Pocket((-11.0, -2.0, 6.0), (9.0, 9.0, 10.0), 6.0),
+            Pocket((-4.0, -3.0, -18.0), (9.0, 9.0, 8.0), 6.0),
             Pocket((-10.0, -3.0, -35.0), (7.0, 7.0, 8.0), 6.0),
         )
     ),
@@ -70,7 +70,7 @@ _HYDRODISSECTION = Case(
     timeline=_SHORT,
     features=Features(
         neighbours=(
-            Layer((9.0, 5.0, 0.0), (30.0, 30.0, 34.0), 12.0, 8.0, begins_s=320.0, full_s=660.0),
+            Layer((4.0, 2.0, 4.0), (40.0, 40.0, 42.0), 13.0, 8.0, begins_s=320.0, full_s=660.0),
         )
     ),
 )
@@ -104,9 +104,9 @@ _HAEMATOMA = Case(
     features=Features(
         neighbours=(
             Layer(
-                (7.0, 7.0, 5.0),
-                (29.0, 29.0, 33.0),
-                13.0,
+                (2.0, 2.0, 8.0),
+                (42.0, 42.0, 46.0),
+                15.0,
                 58.0,
                 begins_s=320.0,
                 full_s=900.0,
@@ -195,7 +195,7 @@ _CRACKS = Case(
     own_chance=True,
     drop_hu=92.0,
     timeline=_SHORT,
-    features=Features(cracks=Cracks(from_s=640.0, full_s=950.0)),
+    features=Features(cracks=Cracks(from_s=740.0, full_s=950.0)),
 )
 
 _MAR = Case(
@@ -243,9 +243,9 @@ _UPPER_POLE = Case(
 
 _REAL_CT_EXOPHYTIC = Case(
     name="real-ct-exophytic",
-    description="ice painted into a real CT (--anatomy), half of a lobulated tumour in the fat",
+    description="ice painted into a real CT (--anatomy), most of a lobulated tumour in the fat",
     source="ct",
-    site=TumourSite(6, -2, -14, 27),
+    site=TumourSite(-3, 18, -16, 27),
     placement=Placement(3, 8.0, 50.0),
     planning=Protocol(512, 0.78, 50, 3.0, 3.0, 9.0),
     monitoring=Protocol(512, 0.75, 56, 2.5, 2.5, 11.0),

@@ -1,5 +1,6 @@
 """The analytic patient, and what any anatomy must offer to the simulator."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -12,7 +13,7 @@ from scanner_sim.freezing import FAT_WATER
 from scanner_sim.grid import F32, F64, Box, Grid
 from scanner_sim.kidney import Kidney
 from scanner_sim.render import paint
-from scanner_sim.shapes import Shape, lumpy
+from scanner_sim.shapes import Ellipsoid, Shape, Union, lumpy
 from scanner_sim.texture import Texture
 
 URINE_HU = 8.0
@@ -117,12 +118,23 @@ class TumourSite:
 
 
 class Phantom:
-    """A body with two kidneys, one of them with a tumour; implements ``Anatomy``."""
+    """A body with two kidneys, one of them with a tumour; implements ``Anatomy``.
+
+    No bowel is drawn in the balls of ``clear``: centres from the tumour's along u, v, w, and radii,
+    mm. A neighbour takes its place there.
+    """
 
     classify_mm = 0.4
 
     def __init__(
-        self, build: Build, site: TumourSite, *, side: int, prone: bool, rng: np.random.Generator
+        self,
+        build: Build,
+        site: TumourSite,
+        *,
+        side: int,
+        prone: bool,
+        rng: np.random.Generator,
+        clear: Sequence[tuple[tuple[float, float, float], float]] = (),
     ) -> None:
         at_x = 77.0 + 0.1 * (build.half_width_mm - 168)
         self.kidney = Kidney(np.array([side * at_x, 38.0, 0.0]), side)
@@ -130,7 +142,11 @@ class Phantom:
         centre = self.kidney.place(site.u_mm, site.v_mm, site.w_mm)
         self._tumour = lumpy(centre, site.diameter_mm, rng)
         self._textures = [Texture(rng, (220.0, 160.0, 170.0)), Texture(rng, (220.0, 160.0, 170.0))]
-        self._body = Body(build, prone=prone, rng=rng, keep_free=_Both(self.kidney, self.other))
+        keep_free: Shape = Union((self.kidney.outline, self.other.outline))
+        for offset, radius in clear:
+            ball = Ellipsoid(centre + self.kidney.axes @ np.array(offset), np.full(3, radius))
+            keep_free = Union((keep_free, ball))
+        self._body = Body(build, prone=prone, rng=rng, keep_free=keep_free)
         self._prone = prone
 
     @property
@@ -156,7 +172,7 @@ class Phantom:
     @cached_property
     def moving(self) -> Shape:
         """Kidney and tumour."""
-        return _Pair(self.kidney.outline, self._tumour)
+        return Union((self.kidney.outline, self._tumour))
 
     @property
     def outwards(self) -> F64:
@@ -240,27 +256,3 @@ class Phantom:
         x, y, z = grid.open
         inside: NDArray[np.bool_] = self.kidney.trunks.distance(x, y, z) < 0
         return inside
-
-
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """Two shapes as one."""
-
-    first: Shape
-    second: Shape
-
-    @property
-    def box(self) -> Box:
-        """Of both."""
-        return self.first.box.join(self.second.box)
-
-    def distance(self, x: F32, y: F32, z: F32) -> F32:
-        """The nearer."""
-        return np.minimum(self.first.distance(x, y, z), self.second.distance(x, y, z))
-
-
-class _Both(_Pair):
-    """The outlines of two kidneys."""
-
-    def __init__(self, first: Kidney, second: Kidney) -> None:
-        super().__init__(first.outline, second.outline)

@@ -202,6 +202,7 @@ class _Procedure:
             side=case.side,
             prone=case.position == "HFP",
             rng=self._rng("anatomy"),
+            clear=case.features.clear,
         )
 
     def _probes(self, anatomy: Anatomy, target: F64) -> tuple[Probe, ...]:

@@ -159,13 +159,15 @@ def lumpy(
 def lobulated(
     centre: F64, diameter_mm: float, rng: np.random.Generator, swing: float = 0.175
 ) -> Lumpy:
-    """An irregular tumour: a few broad lobes and hollows, the radius within ``swing`` of its mean
-    between the highest and the deepest."""
-    directions = rng.normal(size=(6, 3))
+    """An irregular tumour of about the given mean diameter; ``swing`` is half the difference of
+    its greatest and least radius, as a share of the mean."""
+    # Four lobes with four hollows between them: the corners of a cube by turns, turned and shaken.
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    directions = corners @ turn.T + rng.normal(0, 0.25, size=(8, 3))
     directions /= np.linalg.norm(directions, axis=1)[:, None]
-    # Lobes and hollows by turns, or the chances might cancel.
-    heights = rng.uniform(0.6, 1.0, size=6) * np.array([1, -1, 1, -1, 1, -1])
-    sharpness = 5.0
+    heights = rng.uniform(0.5, 1.0, size=8) * corners.prod(axis=1)
+    sharpness = 6.0
     around = rng.normal(size=(2000, 3))
     around /= np.linalg.norm(around, axis=1)[:, None]
     bumps = np.exp(sharpness * (around @ directions.T - 1)) @ heights

@@ -43,6 +43,7 @@ class Bench:
             side=case.side,
             prone=case.position == "HFP",
             rng=np.random.default_rng(3),
+            clear=case.features.clear,
         )
         middle = np.asarray((anatomy.tumour.box.lower + anatomy.tumour.box.upper) / 2)
         probes = place(middle, anatomy.outwards, case.placement.count, case.placement.ring_mm)
@@ -244,7 +245,7 @@ def test_only_planning_is_enhanced() -> None:
 def test_cracks_are_dark_thin_and_only_in_late_ice() -> None:
     bench = Bench.of("cracks")
     ice = bench.ball(BALL_MM)
-    whole, early, late = (bench.look(at_s, ice) for at_s in (500.0, 645.0, 950.0))
+    whole, early, late = (bench.look(at_s, ice) for at_s in (500.0, 745.0, 950.0))
     opened = [(whole - scan > 100) & bench.deep("tumour", 0.0) for scan in (early, late)]
     assert (whole - late)[opened[1]].max() > 300
     assert 30 < opened[0].sum() < opened[1].sum()
