@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import accuracy, latency
+from benchmarks import accuracy, analysis, latency
 
 EXIT_MISSED = 1
 
@@ -14,27 +14,32 @@ DEFAULT_SEED = 1
 
 
 def parser() -> argparse.ArgumentParser:
-    """Both benchmarks and their options."""
+    """The benchmarks and their options."""
     top = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure accuracy and latency; without a command, both.",
+        description="Measure time and memory of the analysis, accuracy, and latency; without a "
+        "command, all of them, the first for the document of the second.",
     )
+    top.add_argument("--keep", type=Path, metavar="DIR", help="keep and reuse simulated files")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     right = commands.add_parser("accuracy", help="figures against the truth of simulated cases")
     right.add_argument("--cases", type=_cases, default=(), help="names, separated by commas")
     right.add_argument("--anatomy", type=_folder, help="folder of a real CT")
     right.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of everything random")
-    right.add_argument("--keep", type=Path, metavar="DIR", help="keep and reuse simulated files")
+    _add_keep(right)
     right.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
         help=f"the document (default: {DOCUMENT} for all cases with the usual seed, else none)",
     )
+    fast = commands.add_parser("analysis", help="time and memory of a scan's analysis in memory")
+    fast.add_argument("--runs", type=_count, default=10, help="analyses that count (default: 10)")
+    _add_keep(fast)
+    fast.add_argument("--no-rival", action="store_true", help="leave out the naive pipeline")
     soon = commands.add_parser("latency", help="from the last C-STORE response to a client")
     soon.add_argument("--scans", type=_count, default=20, help="monitoring scans (default: 20)")
-    soon.add_argument("--keep", type=Path, metavar="DIR", help="keep and reuse simulated files")
-    soon.add_argument("--no-rival", action="store_true", help="leave out the naive pipeline")
+    _add_keep(soon)
     return top
 
 
@@ -42,16 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 1 when a target is missed."""
     options = parser().parse_args(arguments)
     missed = False
+    speed = None
+    if options.command in (None, "analysis"):
+        found = analysis.run(_analysis_options(options))
+        missed |= bool(found.failures)
+        speed = analysis.as_markdown(found)
     if options.command in (None, "accuracy"):
-        missed |= bool(accuracy.run(_accuracy_options(options)).failures)
+        missed |= bool(accuracy.run(_accuracy_options(options, speed)).failures)
     if options.command in (None, "latency"):
         missed |= bool(latency.run(_latency_options(options)).failures)
     return EXIT_MISSED if missed else 0
 
 
-def _accuracy_options(options: argparse.Namespace) -> accuracy.Options:
+def _accuracy_options(options: argparse.Namespace, speed: str | None) -> accuracy.Options:
     if options.command is None:
-        return accuracy.Options(output=DOCUMENT)
+        return accuracy.Options(keep=options.keep, output=DOCUMENT, speed=speed)
     # Some of the cases, or another seed, must not pass for the document's figures.
     usual = DOCUMENT if not options.cases and options.seed == DEFAULT_SEED else None
     return accuracy.Options(
@@ -63,10 +73,26 @@ def _accuracy_options(options: argparse.Namespace) -> accuracy.Options:
     )
 
 
+def _analysis_options(options: argparse.Namespace) -> analysis.Options:
+    if options.command is None:
+        return analysis.Options(keep=options.keep)
+    return analysis.Options(runs=options.runs, keep=options.keep, rival=not options.no_rival)
+
+
 def _latency_options(options: argparse.Namespace) -> latency.Options:
     if options.command is None:
-        return latency.Options()
-    return latency.Options(scans=options.scans, keep=options.keep, rival=not options.no_rival)
+        return latency.Options(keep=options.keep)
+    return latency.Options(scans=options.scans, keep=options.keep)
+
+
+def _add_keep(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="keep and reuse simulated files",
+    )
 
 
 def _cases(text: str) -> tuple[str, ...]:

@@ -1,30 +1,21 @@
 """Every named case, generated with its truth, put through ``icemargin analyse``, and scored."""
 
-import json
 import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import pydicom
-
-from benchmarks.report import Accuracy, as_json, as_markdown, changes, summary_table
-from benchmarks.scoring import CaseScore, ScanScore, read_mask, scan_grid, score_scan
-from benchmarks.simulated import Stored, sources_digest, stored
+from benchmarks.pictures import CRITERIA, worst
+from benchmarks.procedures import Outcome, digest_again, run_case
+from benchmarks.report import Accuracy, Pictured, Repeated, as_json, as_markdown, changes
+from benchmarks.sections import cases_table, targets_table
+from benchmarks.simulated import sources_digest
+from benchmarks.targets import missed, short_of
 from monitor import __version__
-from monitor.analyse import analyse
-from monitor.config import Settings
 from scanner_sim.cases import CASES, Case
-
-DICE_TARGET = 0.85
-"""Least mean Dice of a case."""
-
-ERROR_TARGET_MM = 2.0
-"""Greatest mean absolute error of a case, for the margin and for the distance to the hilum."""
 
 AT_ONCE = 2
 """Cases under way together: each needs a core and about a gigabyte."""
@@ -46,7 +37,9 @@ class Options:
     keep
         Where simulated files are kept and found again; none throws them away.
     output
-        The document, with a JSON file beside it; none writes none.
+        The document, with a JSON file and a folder of pictures beside it; none writes none.
+    speed
+        The analysis' own benchmark as Markdown, for the document.
     """
 
     cases: tuple[str, ...] = ()
@@ -54,6 +47,7 @@ class Options:
     seed: int = 1
     keep: Path | None = None
     output: Path | None = None
+    speed: str | None = None
 
 
 def named_cases() -> tuple[str, ...]:
@@ -74,95 +68,74 @@ def run(options: Options) -> Accuracy:
             scratch = stack.enter_context(TemporaryDirectory(prefix="icemargin-bench-"))
             directory = Path(scratch)
         directory.mkdir(parents=True, exist_ok=True)
-        scores, broken = _all(able, options.seed, directory, anatomy)
-    missed = [text for score in scores for text in missed_targets(score)]
+        outcomes, broken = _all(able, options.seed, directory, anatomy)
+        repeated = _again(outcomes, options.seed, directory, anatomy)
+    scores = tuple(outcome.score for outcome in outcomes)
+    failures = [*broken, *missed(scores)]
+    failures += [f"{r.case}: not the same from run to run." for r in repeated if not r.same]
+    if not options.cases:
+        failures += short_of(scores)
+    pictured, files = worst_pictures(outcomes, _folder(options.output))
     accuracy = Accuracy(
         version=__version__,
         seed=options.seed,
         simulator=simulator,
-        cases=tuple(scores),
+        cases=scores,
         skipped=tuple(skipped),
-        failures=(*broken, *missed),
+        failures=tuple(failures),
+        pictured=pictured,
+        repeated=tuple(repeated),
+        speed=options.speed,
     )
-    _tell(accuracy, options.output)
+    _tell(accuracy, options.output, files)
     return accuracy
 
 
-def missed_targets(case: CaseScore) -> list[str]:
-    """A sentence for each target that the case misses."""
-    summary = case.summary
-    if summary.dice_mean is None:
-        return [f"{case.name}: not one of {summary.scans} scans was measured."]
-    missed = []
-    if summary.dice_mean < DICE_TARGET:
-        missed.append(f"{case.name}: mean Dice {summary.dice_mean:.3f}, at least {DICE_TARGET}.")
-    for name, error_mm in (("margin", summary.margin_mae_mm), ("hilum", summary.hilum_mae_mm)):
-        if error_mm is None or error_mm > ERROR_TARGET_MM:
-            found = "none" if error_mm is None else f"{error_mm:.2f} mm"
-            missed.append(
-                f"{case.name}: mean absolute error of the {name} {found}, "
-                f"at most {ERROR_TARGET_MM:g} mm."
-            )
-    return missed
+def worst_pictures(
+    outcomes: Sequence[Outcome], folder: str
+) -> tuple[tuple[Pictured, ...], dict[str, bytes]]:
+    """Over the cases that may be drawn, the worst scan by each criterion; if it is shown already,
+    the worst of another case.
 
-
-def run_case(name: str, seed: int, directory: Path, anatomy: Path | None) -> CaseScore:
-    """Simulate a case unless its files are there, analyse and score it."""
-    case = CASES[name]
-    procedure = stored(case, seed, directory, anatomy)
-    with TemporaryDirectory(prefix="icemargin-found-") as scratch:
-        found = Path(scratch)
-        analyse([procedure.files], found, Settings())
-        return score_case(case, procedure, found)
-
-
-def score_case(case: Case, procedure: Stored, found: Path) -> CaseScore:
-    """Judge what ``analyse`` wrote into ``found``.
-
-    Raises
-    ------
-    ScoringError
-        It does not fit the procedure.
+    Returns
+    -------
+    pictured
+        For the document.
+    files
+        PNG by file name in ``folder``.
     """
-    document = json.loads((found / "measurements.json").read_text(encoding="utf-8"))
-    measurements = {m["series_instance_uid"]: m for m in document}
-    folders = _folders(procedure.files)
-    scans: list[ScanScore] = []
-    misread = []
-    for truth in procedure.truths():
-        uid = truth["series_instance_uid"]
-        measurement: dict[str, Any] | None = measurements.get(uid)
-        if truth["role"] != "monitoring":
-            taken = "nothing" if measurement is None else measurement["role"]
-            if taken != truth["role"]:
-                misread.append(f"The {truth['role']} scan was taken as {taken}.")
+    pictured: dict[str, Pictured] = {}
+    files: dict[str, bytes] = {}
+    drawn = {o.score.name: o for o in outcomes if o.pictures}
+    for criterion in CRITERIA:
+        rated = []
+        for outcome in drawn.values():
+            scan = worst(outcome.score.scans).get(criterion.name)
+            if scan is None or criterion.name not in outcome.pictures:
+                continue
+            if scan.series_instance_uid not in pictured:
+                rated.append((criterion.badness(scan) or 0.0, outcome, scan))
+        if not rated:
             continue
-        written = found / f"{uid}.seg.dcm"
-        mask = None
-        if written.exists():
-            mask = read_mask(written, scan_grid(sorted(folders[uid].glob("*.dcm"))))
-        scans.append(score_scan(truth, measurement, mask, procedure.ice(uid)))
-    return CaseScore(case.name, case.description, tuple(scans), tuple(misread))
+        _, outcome, scan = max(rated, key=lambda item: item[0])
+        uid, why = scan.series_instance_uid, criterion.said(scan)
+        name = f"worst-{criterion.name}.png"
+        files[name] = outcome.pictures[criterion.name]
+        pictured[uid] = Pictured(outcome.score.name, scan.label, why, f"{folder}/{name}")
+    return tuple(pictured.values()), files
 
 
-def _folders(files: Path) -> dict[str, Path]:
-    """Where each series lies."""
-    found = {}
-    for folder in sorted(path for path in files.iterdir() if path.is_dir()):
-        first = next(folder.glob("*.dcm"))
-        header = pydicom.dcmread(first, specific_tags=["SeriesInstanceUID"])
-        found[str(header.SeriesInstanceUID)] = folder
-    return found
+def _folder(output: Path | None) -> str:
+    return "" if output is None else output.stem
 
 
 def _all(
     cases: Sequence[Case], seed: int, directory: Path, anatomy: Path | None
-) -> tuple[list[CaseScore], list[str]]:
-    """Scores in the order of the cases, and the cases that broke."""
-    scores: dict[str, CaseScore] = {}
+) -> tuple[list[Outcome], list[str]]:
+    """Outcomes in the order of the cases, and the cases that broke."""
+    outcomes: dict[str, Outcome] = {}
     broken: list[str] = []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(AT_ONCE, mp_context=context) as pool:
+    with _processes() as pool:
         jobs = {
             pool.submit(run_case, case.name, seed, directory, anatomy): case.name for case in cases
         }
@@ -171,14 +144,36 @@ def _all(
             if error is not None:
                 broken.append(f"{name}: broke with {type(error).__name__}: {error}")
             else:
-                scores[name] = job.result()
-            print(f"{len(scores) + len(broken)}/{len(jobs)} {name}", flush=True)
-    return [scores[case.name] for case in cases if case.name in scores], sorted(broken)
+                outcomes[name] = job.result()
+            print(f"{len(outcomes) + len(broken)}/{len(jobs)} {name}", flush=True)
+    return [outcomes[case.name] for case in cases if case.name in outcomes], sorted(broken)
 
 
-def _tell(accuracy: Accuracy, output: Path | None) -> None:
+def _again(
+    outcomes: Sequence[Outcome], seed: int, directory: Path, anatomy: Path | None
+) -> list[Repeated]:
+    """The first case of each part once more, in processes of its own."""
+    firsts = {o.score.part: o for o in reversed(outcomes)}
+    with _processes() as pool:
+        jobs = {
+            part: pool.submit(digest_again, o.score.name, seed, directory, anatomy)
+            for part, o in sorted(firsts.items(), reverse=True)
+        }
+        return [
+            Repeated(firsts[part].score.name, (firsts[part].digest, job.result()))
+            for part, job in jobs.items()
+        ]
+
+
+def _processes() -> Executor:
+    return ProcessPoolExecutor(AT_ONCE, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _tell(accuracy: Accuracy, output: Path | None, pictures: dict[str, bytes]) -> None:
     print()
-    print(summary_table(accuracy))
+    print(cases_table(accuracy.cases))
+    print()
+    print(targets_table(accuracy.cases))
     for name, why in accuracy.skipped:
         print(f"Not run: {name}, {why}")
     for text in accuracy.failures:
@@ -189,7 +184,12 @@ def _tell(accuracy: Accuracy, output: Path | None) -> None:
     moved = changes(figures.read_text(encoding="utf-8"), accuracy) if figures.exists() else ""
     if moved:
         print(f"Against the figures in {figures} before:\n{moved}")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = output.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("worst-*.png"):
+        old.unlink()
+    for name, content in pictures.items():
+        (folder / name).write_bytes(content)
     output.write_text(as_markdown(accuracy), encoding="utf-8")
     figures.write_text(as_json(accuracy), encoding="utf-8")
-    print(f"Written to {output} and {figures}")
+    print(f"Written to {output}, {figures} and {folder}")

@@ -1,13 +1,12 @@
 """From the last C-STORE response of a scan to its measurement at a display, in the real service."""
 
 import logging
-import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,28 +16,20 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from benchmarks import rival
-from benchmarks.scoring import scan_grid
+from benchmarks.machine import CORES, few_cores, warn_if_busy
 from benchmarks.served import Arrival, Display, Service, Stages, served
 from benchmarks.simulated import Stored, stored
+from benchmarks.timed import SEED, SLICES, thick
 from monitor.simulate import press_phase
-from scanner_sim.cases import CASES, Case, Timeline
 from scanner_sim.push import Pusher
 
 MEDIAN_TARGET_S = 1.0
 """On two cores, for 60 slices of 512 x 512."""
 
-CORES = 2
-SLICES = 60
-SEED = 1
 INTERVAL_S = 150.0
 """Between the acquisitions of two scans, as in a procedure."""
 
 PATIENCE_S = 60.0
-
-LOOK_S = 2.0
-QUIET = 0.1
-"""Share of the machine that others may use without spoiling the figures."""
 
 READING = "reading"
 """The service's name of the stage that puts the volume into memory."""
@@ -62,13 +53,10 @@ class Options:
         Monitoring scans.
     keep
         Where simulated files are kept and found again; none throws them away.
-    rival
-        Whether to time the naive pipeline too.
     """
 
     scans: int = 20
     keep: Path | None = None
-    rival: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,18 +100,6 @@ class Latency:
     failures: tuple[str, ...]
 
 
-def case() -> Case:
-    """The standard case on 60 slices, with one freeze of three scans."""
-    standard = CASES["standard"]
-    return replace(
-        standard,
-        name="latency",
-        description=f"the standard tumour on {SLICES} slices, one freeze",
-        monitoring=replace(standard.monitoring, slice_count=SLICES),
-        timeline=Timeline(interval_s=200.0, thaw_s=0.0, refreeze_s=0.0),
-    )
-
-
 def run(options: Options) -> Latency:
     """Run and print; what was found."""
     with ExitStack() as stack:
@@ -133,16 +109,12 @@ def run(options: Options) -> Latency:
             directory = Path(scratch)
         directory.mkdir(parents=True, exist_ok=True)
         logging.getLogger("pynetdicom").setLevel(logging.WARNING)
-        procedure = stored(case(), SEED, directory)
-        busy = _busy_elsewhere()
-        if busy is not None and busy > QUIET:
-            print(f"Other programs keep {busy:.0%} of the machine busy: figures will be too high.")
-        cores = stack.enter_context(_few_cores())
+        procedure = stored(thick(), SEED, directory)
+        warn_if_busy()
+        cores = stack.enter_context(few_cores())
         timings = _timings(procedure, options.scans)
         median_s = statistics.median(t.latency_s for t in timings)
         print(table(timings, cores), flush=True)
-        if options.rival:
-            print(_against_rival(procedure, timings))
     failures = []
     if median_s > MEDIAN_TARGET_S:
         failures.append(f"median latency {median_s:.2f} s, at most {MEDIAN_TARGET_S:g} s.")
@@ -191,7 +163,7 @@ def _timings(procedure: Stored, scans: int) -> list[Timing]:
     )
     # The last scan ends about now, as in a procedure that has come this far.
     begins = min(str(d.AcquisitionDateTime) for d in planning)
-    length_s = case().timeline.freeze_from_s + (scans + 1) * INTERVAL_S
+    length_s = thick().timeline.freeze_from_s + (scans + 1) * INTERVAL_S
     start = datetime.now().astimezone() - timedelta(seconds=length_s)
     shift = start - datetime.strptime(begins, "%Y%m%d%H%M%S.%f%z")
     for datasets in (planning, structures, baseline):
@@ -208,7 +180,7 @@ def _timings(procedure: Stored, scans: int) -> list[Timing]:
         press_phase(service.page, "freeze")
         timings = []
         for n, number in enumerate(_there_and_back(len(freeze), scans)):
-            at = start + timedelta(seconds=case().timeline.freeze_from_s + (n + 1) * INTERVAL_S)
+            at = start + timedelta(seconds=thick().timeline.freeze_from_s + (n + 1) * INTERVAL_S)
             datasets = relabelled(freeze[number], at, n)
             timings.append(_one(service, display, pusher, datasets))
             print(f"{n + 1}/{scans}  {timings[-1].latency_s:.3f} s", flush=True)
@@ -281,57 +253,3 @@ def _there_and_back(available: int, scans: int) -> Iterator[int]:
 
 def _read(folder: Path) -> list[Dataset]:
     return [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))]
-
-
-def _against_rival(procedure: Stored, timings: Sequence[Timing]) -> str:
-    """Time the naive pipeline on the last scan, and set ours beside it."""
-    truth = procedure.truths()
-    folders = sorted(procedure.files.iterdir())
-    scan, baseline = (sorted(folder.glob("*.dcm")) for folder in (folders[-1], folders[2]))
-    ice = procedure.ice(truth[-1]["series_instance_uid"])
-    inside = np.argwhere(ice)
-    middle = inside[np.argmin(((inside - inside.mean(axis=0)) ** 2).sum(axis=1))]
-    seed = (scan_grid(scan).affine @ np.append(middle, 1.0))[:3]
-    timed = rival.run(rival.read(scan), rival.read(baseline), seed)
-    ours_s = statistics.median(t.in_memory_s for t in timings)
-    steps = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in timed.seconds.items())
-    return (
-        f"\nAgainst the {rival.NAME}, same scan in memory, once:\n"
-        f"  {timed.total_s:.1f} s ({steps}; ice {timed.ice_ml:.1f} ml)\n"
-        f"  our analysis of a scan in memory takes {ours_s:.3f} s: "
-        f"{timed.total_s / ours_s:.0f} times faster"
-    )
-
-
-def _busy_elsewhere() -> float | None:
-    """Share of all cores that is in use while we do nothing; None where it can't be known."""
-    statistic = Path("/proc/stat")
-    if not statistic.exists():
-        return None
-
-    def ticks() -> tuple[int, int]:
-        user, nice, system, idle, waiting, *more = (
-            int(text) for text in statistic.read_text().splitlines()[0].split()[1:]
-        )
-        return user + nice + system + sum(more[:3]), idle + waiting
-
-    used, free = ticks()
-    time.sleep(LOOK_S)
-    used_later, free_later = ticks()
-    total = used_later + free_later - used - free
-    return (used_later - used) / total if total else None
-
-
-@contextmanager
-def _few_cores() -> Iterator[int]:
-    """Confine this process and its children to two cores where the system can; how many it has."""
-    get: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    if get is None:
-        yield os.cpu_count() or 1
-        return
-    usual = get(0)
-    os.sched_setaffinity(0, sorted(usual)[:CORES])
-    try:
-        yield len(get(0))
-    finally:
-        os.sched_setaffinity(0, usual)

@@ -1,58 +1,38 @@
-"""One scan's measurement against what is true of it, and the summary of many.
+"""One scan's measurement against what is true of it.
 
 Everything is read as a stranger would: ``measurements.json`` by its published names, the
 segmentation by highdicom, the scan's grid from its slices' positions. No code that made the
 figures takes part in judging them.
 """
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-import highdicom as hd
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
-ICE_LABEL = "Ice ball"
-HILUM = re.compile("(?i)hil")
-GRID_TOLERANCE = 0.01
-"""Mm or share of a voxel by which two grids may differ and still be one: positions are written to
-0.0001 mm, spacings computed from them."""
+from benchmarks.forecasts import (
+    Earlier,
+    ForecastScore,
+    TimeScore,
+    score_forecast,
+    score_times,
+)
+from benchmarks.interval import IntervalScore
+from benchmarks.naive import NaiveScore
+from benchmarks.reading import HILUM, ScoringError
+from benchmarks.solids import Apart, Points, Solid, apart, dice
+from benchmarks.summary import Summary
 
-CONFIDENTLY_WRONG_MM = 5.0
-"""A figure shown as measured must never be wrong by more."""
-
-
-class ScoringError(ValueError):
-    """What was found can't be compared with the truth: a fault, not a bad score."""
+Part = Literal["tuning", "test"]
 
 
 @dataclass(frozen=True)
-class DistanceScore:
-    """A measured distance with its interval, and the true one; mm."""
+class Lethal:
+    """The modelled -20 C surface against the true one: volume in ml, margin in mm."""
 
-    truth_mm: float
-    value_mm: float
-    low_mm: float
-    high_mm: float
-
-    @property
-    def error_mm(self) -> float:
-        """Positive where more was measured than is true."""
-        return self.value_mm - self.truth_mm
-
-    @property
-    def holds(self) -> bool:
-        """Whether the interval holds the truth."""
-        return self.low_mm <= self.truth_mm <= self.high_mm
-
-    @property
-    def width_mm(self) -> float:
-        """Of the interval."""
-        return self.high_mm - self.low_mm
+    volume: IntervalScore | None
+    margin: IntervalScore | None
 
 
 @dataclass(frozen=True)
@@ -67,8 +47,16 @@ class ScanScore:
         Why there is no figure; None when there is one.
     dice
         Of the ice on the scan's voxels; None when refused.
+    surfaces
+        Distances between found and true surface; None when refused or without ice.
     margin, hilum
         None when refused, or when there is no true distance since there is no ice.
+    volume_ml
+        As measured.
+    registration_mm
+        Mean distance of the tumour's contour points, moved as published, from where they are.
+    naive
+        Errors of the naive ways, by method.
     """
 
     label: str
@@ -76,62 +64,32 @@ class ScanScore:
     true_volume_ml: float
     refused: str | None
     dice: float | None = None
-    margin: DistanceScore | None = None
-    hilum: DistanceScore | None = None
+    surfaces: Apart | None = None
+    margin: IntervalScore | None = None
+    hilum: IntervalScore | None = None
+    volume_ml: float | None = None
+    registration_mm: float | None = None
     visible_surface_fraction: float | None = None
+    lethal: Lethal | None = None
+    basis: str | None = None
+    forecasts: tuple[ForecastScore, ...] = ()
+    times: tuple[TimeScore, ...] = ()
+    naive: dict[str, NaiveScore] = field(default_factory=dict)
 
     @property
-    def distances(self) -> tuple[DistanceScore, ...]:
+    def distances(self) -> tuple[IntervalScore, ...]:
         """Those that were measured."""
         return tuple(d for d in (self.margin, self.hilum) if d is not None)
 
+    @property
+    def denied(self) -> bool:
+        """Whether there was ice to measure, and no figure came."""
+        return self.refused is not None and self.true_volume_ml > 0
 
-@dataclass(frozen=True)
-class Summary:
-    """Many scans in one row. All but the counts are None when nothing was measured.
-
-    Attributes
-    ----------
-    coverage
-        Share of all intervals, of margins and hilum distances together, that hold the truth.
-    width_mm
-        Mean over the same intervals.
-    confidently_wrong
-        Distances shown as measured that are wrong by more than ``CONFIDENTLY_WRONG_MM``.
-    """
-
-    scans: int
-    refused: int
-    dice_mean: float | None
-    dice_min: float | None
-    margin_mae_mm: float | None
-    margin_worst_mm: float | None
-    hilum_mae_mm: float | None
-    hilum_worst_mm: float | None
-    coverage: float | None
-    width_mm: float | None
-    confidently_wrong: int
-
-    @staticmethod
-    def of(scans: Sequence[ScanScore]) -> "Summary":
-        """Summarize; worst errors keep their sign."""
-        dice = [s.dice for s in scans if s.dice is not None]
-        margins = [s.margin.error_mm for s in scans if s.margin is not None]
-        hila = [s.hilum.error_mm for s in scans if s.hilum is not None]
-        distances = [d for s in scans for d in s.distances]
-        return Summary(
-            scans=len(scans),
-            refused=sum(s.refused is not None for s in scans),
-            dice_mean=_mean(dice),
-            dice_min=min(dice, default=None),
-            margin_mae_mm=_mean([abs(error) for error in margins]),
-            margin_worst_mm=max(margins, key=abs, default=None),
-            hilum_mae_mm=_mean([abs(error) for error in hila]),
-            hilum_worst_mm=max(hila, key=abs, default=None),
-            coverage=_mean([float(d.holds) for d in distances]),
-            width_mm=_mean([d.width_mm for d in distances]),
-            confidently_wrong=sum(abs(d.error_mm) > CONFIDENTLY_WRONG_MM for d in distances),
-        )
+    @property
+    def worst_error_mm(self) -> float:
+        """The larger error of the two distances; 0 where none was measured."""
+        return max((abs(d.error) for d in self.distances), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -140,6 +98,10 @@ class CaseScore:
 
     Attributes
     ----------
+    part
+        Whether constants were set on it or not.
+    source
+        ``ct`` where the anatomy is a real one.
     scans
         Its monitoring scans in order.
     misread
@@ -150,6 +112,8 @@ class CaseScore:
     description: str
     scans: tuple[ScanScore, ...]
     misread: tuple[str, ...] = ()
+    part: Part = "tuning"
+    source: Literal["phantom", "ct"] = "phantom"
 
     @property
     def summary(self) -> Summary:
@@ -157,72 +121,14 @@ class CaseScore:
         return Summary.of(self.scans)
 
 
-def dice(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
-    """Twice the overlap over the sum of both; 1 when both are empty.
-
-    Raises
-    ------
-    ScoringError
-        The masks differ in shape.
-    """
-    if found.shape != true.shape:
-        raise ScoringError(f"masks of shape {found.shape} and {true.shape} can't be compared")
-    total = int(found.sum()) + int(true.sum())
-    return 2 * int((found & true).sum()) / total if total else 1.0
-
-
-def scan_grid(files: Iterable[Path]) -> hd.VolumeGeometry:
-    """Grid [k, j, i] of a scan, k ascending along the cross product of row and column directions.
-
-    From ImagePositionPatient alone; the order of the files does not matter.
-    """
-    slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
-    row, column = np.reshape([float(v) for v in slices[0].ImageOrientationPatient], (2, 3))
-    normal = np.cross(row, column)
-    positions = np.array([[float(v) for v in s.ImagePositionPatient] for s in slices])
-    positions = positions[np.argsort(positions @ normal)]
-    between_rows, between_columns = (float(v) for v in slices[0].PixelSpacing)
-    affine = np.eye(4)
-    affine[:3, 0] = (positions[-1] - positions[0]) / (len(slices) - 1)
-    affine[:3, 1] = column * between_rows
-    affine[:3, 2] = row * between_columns
-    affine[:3, 3] = positions[0]
-    return hd.VolumeGeometry(
-        affine,
-        (len(slices), int(slices[0].Rows), int(slices[0].Columns)),
-        coordinate_system="PATIENT",
-        frame_of_reference_uid=str(slices[0].FrameOfReferenceUID),
-    )
-
-
-def read_mask(
-    segmentation: Path, grid: hd.VolumeGeometry, label: str = ICE_LABEL
-) -> NDArray[np.bool_]:
-    """One segment of a SEG, [k, j, i] on a scan's grid; by its frames' positions, whatever their
-    order, and with frames left out taken as empty.
-
-    Raises
-    ------
-    ScoringError
-        There is no such segment, or it lies on another grid.
-    """
-    content = hd.seg.segread(segmentation)
-    numbers = content.get_segment_numbers(segment_label=label)
-    if len(numbers) != 1:
-        raise ScoringError(f"{segmentation.name} has {len(numbers)} segments {label!r}")
-    volume = content.get_volume(segment_numbers=numbers).squeeze_channel()
-    try:
-        placed = volume.match_geometry(grid, tol=GRID_TOLERANCE)
-    except RuntimeError as error:
-        raise ScoringError(f"{segmentation.name} is not on its scan's grid: {error}") from error
-    return np.asarray(placed.array > 0)
-
-
 def score_scan(
     truth: dict[str, Any],
     measurement: dict[str, Any] | None,
-    found: NDArray[np.bool_] | None,
-    true: NDArray[np.bool_],
+    found: Solid | None,
+    true: Solid,
+    *,
+    tumour_lps_mm: Points | None = None,
+    before: Earlier | None = None,
 ) -> ScanScore:
     """Judge one monitoring scan.
 
@@ -234,6 +140,10 @@ def score_scan(
         Its entry in ``measurements.json``; None when it has none.
     found, true
         Ice on the scan's voxels; ``found`` may be None only when nothing was measured.
+    tumour_lps_mm
+        (N, 3): the tumour in the planning frame, for the registration's error.
+    before
+        The last measured scan before it in the same phase.
 
     Raises
     ------
@@ -241,7 +151,7 @@ def score_scan(
         A measurement without a segmentation, or without a distance to the hilum.
     """
     uid = str(truth["series_instance_uid"])
-    refused = _refusal(measurement)
+    refused = refusal(measurement)
     label, volume_ml = str(truth["label"]), float(truth["volume_ml"])
     if measurement is None or refused is not None:
         return ScanScore(label, uid, volume_ml, refused)
@@ -250,19 +160,30 @@ def score_scan(
     hila = [s["distance_mm"] for s in measurement["structures"] if HILUM.search(s["name"])]
     if len(hila) != 1:
         raise ScoringError(f"{label} was measured with {len(hila)} distances to the hilum")
+    if found.mask.shape != true.mask.shape:
+        raise ScoringError(f"{label}: masks of {found.mask.shape} and {true.mask.shape} voxels")
+    both = found.mask.any() and true.mask.any()
+    forecast = measurement.get("forecast") or {}
     return ScanScore(
         label=label,
         series_instance_uid=uid,
         true_volume_ml=volume_ml,
         refused=None,
-        dice=dice(found, true),
-        margin=_distance(truth["margin_mm"], measurement["tumour"]["margin_mm"]),
-        hilum=_distance(truth["hilum_distance_mm"], hila[0]),
+        dice=dice(found.mask, true.mask),
+        surfaces=apart(found, true) if both else None,
+        margin=IntervalScore.of(truth["margin_mm"], measurement["tumour"]["margin_mm"]),
+        hilum=IntervalScore.of(truth["hilum_distance_mm"], hila[0]),
+        volume_ml=float(measurement["ice"]["volume_ml"]),
+        registration_mm=registration_error_mm(truth, measurement, tumour_lps_mm),
         visible_surface_fraction=float(measurement["ice"]["visible_surface_fraction"]),
+        lethal=_lethal(truth, measurement),
+        basis=forecast.get("basis"),
+        forecasts=score_forecast(truth, measurement, before),
+        times=score_times(truth, measurement),
     )
 
 
-def _refusal(measurement: dict[str, Any] | None) -> str | None:
+def refusal(measurement: dict[str, Any] | None) -> str | None:
     """Why a scan that holds a freeze was not measured, in one line."""
     if measurement is None:
         return "no measurement at all"
@@ -272,11 +193,46 @@ def _refusal(measurement: dict[str, Any] | None) -> str | None:
     return texts if measurement["assessment"] == "not_assessable" else None
 
 
-def _distance(truth_mm: float | None, measured: dict[str, float]) -> DistanceScore | None:
-    if truth_mm is None:
+def published_matrix(measurement: dict[str, Any]) -> NDArray[np.float64] | None:
+    """(4, 4): planning frame to the scan's, as published; None where it is not.
+
+    Raises
+    ------
+    ScoringError
+        It is no rigid transform's matrix.
+    """
+    numbers = (measurement.get("registration") or {}).get("planning_to_scan")
+    if numbers is None:
         return None
-    return DistanceScore(truth_mm, measured["value"], measured["low"], measured["high"])
+    if np.size(numbers) != 16:
+        raise ScoringError(f"planning_to_scan has {np.size(numbers)} numbers")
+    matrix = np.array(numbers, dtype=np.float64).reshape(4, 4)
+    turn = matrix[:3, :3]
+    if not np.allclose(matrix[3], (0, 0, 0, 1)) or not np.allclose(
+        turn @ turn.T, np.eye(3), atol=1e-4
+    ):
+        raise ScoringError(f"planning_to_scan is not rigid: {numbers}")
+    return matrix
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def registration_error_mm(
+    truth: dict[str, Any], measurement: dict[str, Any], points_lps_mm: Points | None
+) -> float | None:
+    """Mean distance between where points were put and where they are; None where unknown."""
+    found = published_matrix(measurement)
+    true = truth.get("kidney_matrix")
+    if found is None or not true or points_lps_mm is None:
+        return None
+    difference = found - np.array(true, dtype=np.float64)
+    offsets = points_lps_mm @ difference[:3, :3].T + difference[:3, 3]
+    return float(np.linalg.norm(offsets, axis=1).mean())
+
+
+def _lethal(truth: dict[str, Any], measurement: dict[str, Any]) -> Lethal | None:
+    lethal = measurement.get("lethal")
+    if not lethal:
+        return None
+    return Lethal(
+        volume=IntervalScore.of(truth.get("lethal_volume_ml"), lethal["volume_ml"]),
+        margin=IntervalScore.of(truth.get("lethal_margin_mm"), lethal["margin_mm"]),
+    )

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pydicom
 import pytest
 
-from benchmarks.latency import SLICES, Timing, case, relabelled, table
+from benchmarks.latency import Timing, relabelled, table
 from benchmarks.served import Stages
+from benchmarks.timed import SLICES, THIN_SLICES, thick, thin
 from monitor.metrics import Metrics
 from scanner_sim.procedure import schedule
 from tests.quick_case import QuickCase
@@ -62,8 +63,8 @@ def test_relabelled_pictures_are_another_series_of_a_later_time(quick: QuickCase
     assert first.PixelData == original.PixelData
 
 
-def test_the_case_is_what_the_target_speaks_of() -> None:
-    protocol = case().monitoring
-    assert (protocol.slice_count, protocol.matrix) == (SLICES, 512)
-    scans, _ = schedule(case().timeline)
-    assert len(scans) == 3
+def test_the_cases_are_what_the_targets_speak_of() -> None:
+    for case, slices, count in ((thick(), SLICES, 3), (thin(), THIN_SLICES, 1)):
+        assert (case.monitoring.slice_count, case.monitoring.matrix) == (slices, 512)
+        scans, _ = schedule(case.timeline)
+        assert len(scans) == count

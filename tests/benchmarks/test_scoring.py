@@ -1,122 +1,33 @@
-"""The benchmark's judge, against masks and distances that were counted by hand."""
+"""The benchmark's judge, against figures that were counted by hand."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import highdicom as hd
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
 
+from benchmarks.forecasts import ForecastScore
+from benchmarks.interval import IntervalScore
+from benchmarks.reading import ScoringError
 from benchmarks.scoring import (
-    DistanceScore,
+    Lethal,
     ScanScore,
-    ScoringError,
-    Summary,
-    dice,
-    read_mask,
-    scan_grid,
+    published_matrix,
+    registration_error_mm,
     score_scan,
 )
-from scanner_sim.dicom_ct import Identity, ct_series
-from scanner_sim.grid import Grid
-from tests.scanner_sim.conftest import START
-
-Position = Literal["HFS", "HFP"]
+from benchmarks.solids import Apart, Solid
+from benchmarks.summary import Summary, coverage, mean, percentile_95
 
 
-def _ct(folder: Path, position: Position) -> list[Path]:
-    """6 slices of 8 x 10 pixels, 0.8 mm wide and 2.5 mm apart; file names run against height."""
-    identity = Identity("bench", 1, "", START, position, "B30f", signed=True)
-    steps = np.arange(10, dtype=np.float64)
-    grid = Grid(steps * 0.8 - 3.3, steps[:8] * 0.8 + 1, steps[:6] * 2.5 - 40.0625)
-    hu = np.zeros((6, 8, 10), dtype=np.int16)
-    datasets = ct_series(identity, grid, hu, number=1, label="scan", at_s=0.0, thickness_mm=2.5)
-    files = []
-    for n, dataset in enumerate(reversed(datasets)):
-        files.append(folder / f"{n}.dcm")
-        dataset.save_as(files[-1], enforce_file_format=True)
-    return files
+def _ice(size: int = 4) -> Solid:
+    mask = np.zeros((8, 9, 10), dtype=bool)
+    mask[2:6, 2:6, 2 : 2 + size] = True
+    return Solid(mask, np.eye(4))
 
 
-def _ice() -> NDArray[np.bool_]:
-    """[k, j, i], unlike itself when any axis is flipped; empty slices at one end."""
-    ice = np.zeros((6, 8, 10), dtype=bool)
-    ice[0, 1, 2:5] = True
-    ice[1, 1:4, 2] = True
-    ice[2, 5, 7] = True
-    return ice
-
-
-def _write_seg(path: Path, ct: list[Path], ice: NDArray[np.bool_], *, sparse: bool) -> None:
-    """As anybody's software might: frames from the head down, empty ones left out or not."""
-    sources = [hd.imread(file) for file in ct]
-    sources.sort(key=lambda d: -float(d.ImagePositionPatient[2]))
-    described = hd.seg.SegmentDescription(
-        segment_number=1,
-        segment_label="Ice ball",
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Neoplasm,
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.MANUAL,
-    )
-    hd.seg.Segmentation(
-        source_images=sources,
-        pixel_array=ice[::-1].astype(np.uint8),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[described],
-        series_instance_uid=generate_uid(),
-        series_number=9,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="test",
-        manufacturer_model_name="test",
-        software_versions="1",
-        device_serial_number="1",
-        omit_empty_frames=sparse,
-    ).save_as(path)
-
-
-@pytest.mark.parametrize("position", ["HFS", "HFP"])
-@pytest.mark.parametrize("sparse", [True, False])
-def test_mask_is_read_on_the_scans_voxels(tmp_path: Path, position: Position, sparse: bool) -> None:
-    ct = _ct(tmp_path, position)
-    _write_seg(tmp_path / "a.seg.dcm", ct, _ice(), sparse=sparse)
-    found = read_mask(tmp_path / "a.seg.dcm", scan_grid(ct))
-    np.testing.assert_array_equal(found, _ice())
-
-
-def test_mask_on_another_grid_is_refused(tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-    ct = _ct(tmp_path / "one", "HFS")
-    other = _ct(tmp_path / "other", "HFS")
-    for file in other:
-        dataset = hd.imread(file)
-        dataset.ImagePositionPatient[0] += 0.4
-        dataset.save_as(file)
-    _write_seg(tmp_path / "a.seg.dcm", ct, _ice(), sparse=False)
-    with pytest.raises(ScoringError, match="not on its scan's grid"):
-        read_mask(tmp_path / "a.seg.dcm", scan_grid(other))
-
-
-def test_segment_of_another_name_is_refused(tmp_path: Path) -> None:
-    ct = _ct(tmp_path, "HFS")
-    _write_seg(tmp_path / "a.seg.dcm", ct, _ice(), sparse=False)
-    with pytest.raises(ScoringError, match="0 segments 'Tumour'"):
-        read_mask(tmp_path / "a.seg.dcm", scan_grid(ct), "Tumour")
-
-
-def test_dice() -> None:
-    ice = _ice()
-    assert dice(ice, ice) == 1
-    assert dice(np.roll(ice, 1, axis=1), ice) == pytest.approx(2 * 2 / 14)
-    assert dice(ice, np.zeros_like(ice)) == 0
-    assert dice(np.zeros_like(ice), np.zeros_like(ice)) == 1
-    with pytest.raises(ScoringError, match="shape"):
-        dice(ice[1:], ice)
+def _nothing() -> Solid:
+    return Solid(np.zeros((8, 9, 10), dtype=bool), np.eye(4))
 
 
 TRUTH: dict[str, Any] = {
@@ -133,7 +44,7 @@ def _measurement(**changed: Any) -> dict[str, Any]:
         "role": "monitoring",
         "assessment": "final",
         "reasons": [],
-        "ice": {"visible_surface_fraction": 0.5},
+        "ice": {"volume_ml": 21.5, "visible_surface_fraction": 0.5},
         "tumour": {"margin_mm": {"value": -1.5, "low": -2.5, "high": -0.5}},
         "structures": [
             {"name": "Colon", "distance_mm": {"value": 30.0, "low": 29.0, "high": 31.0}},
@@ -147,15 +58,18 @@ def test_a_measured_scan() -> None:
     scan = score_scan(TRUTH, _measurement(), _ice(), _ice())
     assert scan.refused is None
     assert scan.dice == 1
+    assert scan.surfaces == Apart(0, 0)
+    assert scan.volume_ml == 21.5
+    assert (scan.registration_mm, scan.lethal, scan.basis, scan.forecasts) == (None, None, None, ())
     assert scan.margin is not None
     assert scan.hilum is not None
-    assert (scan.margin.error_mm, scan.margin.holds, scan.margin.width_mm) == (0.5, True, 2.0)
-    assert (scan.hilum.error_mm, scan.hilum.holds, scan.hilum.width_mm) == (-1.0, False, 1.0)
+    assert (scan.margin.error, scan.margin.holds, scan.margin.width) == (0.5, True, 2.0)
+    assert (scan.hilum.error, scan.hilum.holds, scan.hilum.width) == (-1.0, False, 1.0)
 
 
 def test_ice_measured_where_there_is_none_has_no_error_but_no_overlap_either() -> None:
     truth = {**TRUTH, "volume_ml": 0.0, "margin_mm": None, "hilum_distance_mm": None}
-    scan = score_scan(truth, _measurement(), _ice(), np.zeros_like(_ice()))
+    scan = score_scan(truth, _measurement(), _ice(), _nothing())
     assert scan.dice == 0
     assert scan.distances == ()
 
@@ -190,33 +104,134 @@ def test_a_measurement_must_have_its_ice_and_its_hilum() -> None:
         score_scan(TRUTH, _measurement(structures=[]), _ice(), _ice())
 
 
+def test_masks_on_different_grids_are_not_compared() -> None:
+    other = Solid(_ice().mask[1:], np.eye(4))
+    with pytest.raises(ScoringError, match="voxels"):
+        score_scan(TRUTH, _measurement(), _ice(), other)
+
+
+def _matrix(*shift: float) -> list[float]:
+    """A quarter turn about the z axis, and a shift; row by row."""
+    x, y, z = shift
+    return [0, -1, 0, x, 1, 0, 0, y, 0, 0, 1, z, 0, 0, 0, 1]
+
+
+def test_registration_is_judged_at_the_tumour() -> None:
+    points = np.array([[10.0, 0, 0], [20, 0, 0], [15, 5, 3]])
+    truth = {**TRUTH, "kidney_matrix": np.reshape(_matrix(1, 2, 3), (4, 4)).tolist()}
+    measured = _measurement(registration={"planning_to_scan": _matrix(1, 2.6, 3.8)})
+    assert registration_error_mm(truth, measured, points) == pytest.approx(1.0)
+    # Left in place: a point at distance r from the axis is off by r times the root of two.
+    still = _measurement(registration={"planning_to_scan": np.eye(4).ravel().tolist()})
+    turned = {**TRUTH, "kidney_matrix": np.reshape(_matrix(0, 0, 0), (4, 4)).tolist()}
+    assert registration_error_mm(turned, still, points[:2]) == pytest.approx(15 * 2**0.5)
+    assert registration_error_mm(truth, measured, None) is None
+    assert registration_error_mm(TRUTH, measured, points) is None
+    assert registration_error_mm(truth, _measurement(), points) is None
+
+
+@pytest.mark.parametrize(
+    "numbers", [[1.0] * 15, [2.0 * n for n in _matrix(0, 0, 0)], np.ones(16).tolist()]
+)
+def test_a_transform_that_is_not_rigid_is_a_fault(numbers: list[float]) -> None:
+    with pytest.raises(ScoringError, match="planning_to_scan"):
+        published_matrix(_measurement(registration={"planning_to_scan": numbers}))
+
+
+def test_the_modelled_surface_is_judged_where_its_truth_is_known() -> None:
+    lethal = {
+        "temperature_c": -20.0,
+        "volume_ml": {"value": 9.0, "low": 7.0, "high": 11.0},
+        "margin_mm": {"value": -6.0, "low": -7.0, "high": -5.0},
+    }
+    truth = {**TRUTH, "lethal_volume_ml": 10.0, "lethal_margin_mm": -4.0}
+    scan = score_scan(truth, _measurement(lethal=lethal), _ice(), _ice())
+    assert scan.lethal == Lethal(IntervalScore(10, 9, 7, 11), IntervalScore(-4, -6, -7, -5))
+    scan = score_scan(TRUTH, _measurement(lethal=lethal), _ice(), _ice())
+    assert scan.lethal == Lethal(None, None)
+
+
 def test_summary() -> None:
+    forecasts = (
+        ForecastScore("margin", 180, IntervalScore(4, 5, 3, 6), None, 1),
+        ForecastScore("margin", 60, IntervalScore(4, 9, 3, 6), None, 1),
+        ForecastScore("hilum", 180, IntervalScore(4, 9, 3, 6), None, 1),
+    )
     scans = [
-        ScanScore("a", "1", 5.0, None, 0.9, DistanceScore(1, 2, 0, 4), DistanceScore(9, 3.5, 3, 4)),
-        ScanScore("b", "2", 6.0, None, 0.8, DistanceScore(1, -2, -3, 1), DistanceScore(5, 5, 4, 6)),
+        ScanScore(
+            "a",
+            "1",
+            5.0,
+            None,
+            0.7,
+            Apart(1.0, 3.0),
+            IntervalScore(1, 2, 0, 4),
+            IntervalScore(9, 3.5, 3, 4),
+            volume_ml=6.5,
+            registration_mm=0.4,
+            forecasts=forecasts,
+        ),
+        ScanScore(
+            "b",
+            "2",
+            9.0,
+            None,
+            0.8,
+            Apart(2.0, 4.0),
+            IntervalScore(1, -2, -3, 1),
+            IntervalScore(5, 5, 4, 6),
+            volume_ml=8.5,
+            registration_mm=1.2,
+        ),
         ScanScore("c", "3", 7.0, "leak: It leaks."),
+        ScanScore("d", "4", 0.0, "no_ice: There is none."),
     ]
     found = Summary.of(scans)
-    assert found.dice_mean == pytest.approx(0.85)
-    assert found.width_mm == pytest.approx((4 + 1 + 4 + 2) / 4)
-    assert replace(found, dice_mean=None, width_mm=None) == Summary(
-        scans=3,
+    assert found.registration_p95_mm == pytest.approx(0.4 + 0.95 * 0.8)
+    assert found.margin_p95_mm == pytest.approx(1 + 0.95 * 2)
+    assert found.hilum_p95_mm == pytest.approx(0.95 * 5.5)
+    assert found.dice_mean == pytest.approx(0.75)
+    assert found.registration_mm == pytest.approx(0.8)
+    assert replace(
+        found,
+        dice_mean=None,
+        registration_mm=None,
+        registration_p95_mm=None,
+        margin_p95_mm=None,
+        hilum_p95_mm=None,
+    ) == Summary(
+        scans=4,
         refused=1,
         dice_mean=None,
-        dice_min=0.8,
+        dice_min=0.7,
+        big_dice_mean=0.8,
+        big_dice_min=0.8,
+        surface_mm=1.5,
+        hd95_mm=3.5,
+        volume_mae_ml=1.0,
         margin_mae_mm=2.0,
+        margin_p95_mm=None,
         margin_worst_mm=-3.0,
         hilum_mae_mm=2.75,
+        hilum_p95_mm=None,
         hilum_worst_mm=-5.5,
         coverage=0.75,
-        width_mm=None,
+        margin_coverage=1.0,
+        hilum_coverage=0.5,
+        width_mm=(4 + 1 + 4 + 2) / 4,
         confidently_wrong=1,
+        registration_mm=None,
+        registration_p95_mm=None,
+        registered=0.5,
+        forecast_mae_mm=1.0,
     )
 
 
 def test_summary_of_nothing_measured_holds_no_number() -> None:
     summary = Summary.of([ScanScore("c", "3", 7.0, "leak: It leaks.")])
     assert (summary.scans, summary.refused, summary.confidently_wrong) == (1, 1, 0)
-    assert summary.dice_mean is None
-    assert summary.margin_mae_mm is None
-    assert summary.coverage is None
+    named = {k: v for k, v in vars(summary).items() if v is not None}
+    assert named == {"scans": 1, "refused": 1, "confidently_wrong": 0}
+    assert mean([]) is None
+    assert percentile_95([]) is None
+    assert coverage([]) is None
