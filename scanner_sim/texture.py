@@ -27,12 +27,11 @@ class Texture:
         """The field on a grid, indexed [k, j, i]; beyond the box its edge goes on."""
         total: F32 = np.zeros(grid.shape, dtype=np.float32)
         for weight, knots, lattice in self._octaves:
-            along_x = lattice @ linear_weights(knots[0], grid.x).T
-            along_y = np.einsum(
-                "yj,zjx->zyx", linear_weights(knots[1], grid.y), along_x, optimize=True
+            # Along z first: a slab has few levels, and each further axis only adds points.
+            levels = linear_weights(knots[2], grid.z) * np.float32(weight)
+            along_z = (levels @ lattice.reshape(lattice.shape[0], -1)).reshape(
+                -1, *lattice.shape[1:]
             )
-            flat = along_y.reshape(lattice.shape[0], -1)
-            along_z = linear_weights(knots[2], grid.z) @ flat
-            along_z *= np.float32(weight)
-            total += along_z.reshape(grid.shape)
+            along_y = linear_weights(knots[1], grid.y) @ along_z
+            total += along_y @ linear_weights(knots[0], grid.x).T
         return total
