@@ -15,6 +15,7 @@ from scipy import ndimage
 from segmentation import bioheat
 from segmentation.probes import Probe
 from segmentation.sampling import AIR_HU, grid_around, resample
+from segmentation.sampling import smooth as gaussian
 from segmentation.volume import Volume
 
 GRID_STEP_MM = 1.0
@@ -33,6 +34,9 @@ VISIBLE_WATER = (0.45, 0.75)
 
 METAL_HU = 400.0
 METAL_RIM_MM = 2.0
+SHAFT_MM = 6.0
+"""Bright voxels this near to a shaft are its blur and streaks, further away bone or contrast."""
+
 BONE_RIM_MM = 4.0
 """Ribs move otherwise than the kidney; so does what lies on them."""
 
@@ -90,6 +94,8 @@ class Ground:
         False in metal, bone, gas and dense contrast, each with a rim.
     trusted
         0 to 1: how well an ice edge would be seen here.
+    near_shaft
+        Where bright voxels are metal: within 6 mm of a shaft.
     probe_distance_mm
         To the nearest freezing zone.
     probes
@@ -107,6 +113,7 @@ class Ground:
     water: F32
     keep: Mask
     trusted: F32
+    near_shaft: Mask
     probe_distance_mm: F32
     probes: tuple[Probe, ...]
     heat: Volume
@@ -140,7 +147,8 @@ def survey(
         baseline, np.concatenate([tumour_lps_mm, zones]), GRID_REACH_MM, GRID_STEP_MM
     )
     before = resample(baseline, grid).array.astype(np.float32)
-    keep, clean = usable(before, grid, probes)
+    near_shaft = _near_shaft(grid, probes)
+    keep, clean = usable(before, near_shaft)
     weight = np.maximum(smooth(clean.astype(np.float32)), 1e-3)
     mean = smooth(np.clip(before, -200, 300) * clean) / weight
     mixture = smooth(np.clip(before, FAT_HU, WATER_RICH_HU) * clean) / weight
@@ -157,6 +165,7 @@ def survey(
         water=np.maximum(water, 0.3).astype(np.float32),
         keep=keep,
         trusted=trusted.astype(np.float32),
+        near_shaft=near_shaft,
         probe_distance_mm=_probe_distance(grid, probes),
         probes=tuple(probes),
         heat=heat,
@@ -166,45 +175,38 @@ def survey(
 
 def smooth(array: F32) -> F32:
     """Gaussian of ``SMOOTH_MM``."""
-    sigma = SMOOTH_MM / GRID_STEP_MM
-    return np.asarray(ndimage.gaussian_filter(array, sigma, truncate=3), dtype=np.float32)
+    return gaussian(array, SMOOTH_MM / GRID_STEP_MM)
 
 
-def usable(hu: F32, grid: Volume, probes: Sequence[Probe]) -> tuple[Mask, Mask]:
+def usable(hu: F32, near_shaft: Mask) -> tuple[Mask, Mask]:
     """Where a change may be believed: free of metal, bone, dense contrast and gas.
+
+    Parameters
+    ----------
+    near_shaft
+        Where bright voxels are metal and not bone.
 
     Returns
     -------
     keep
         With the rims of these left out.
     clean
-        Without metal and gas alone: what may be averaged over.
+        Dense contrast left in: what may be averaged over.
     """
     bright = hu > METAL_HU
-    metal = dilated(near_probes(bright, grid, probes), METAL_RIM_MM)
-    bone = dilated(bright & ~metal, BONE_RIM_MM)
-    dense = dilated((hu > DENSE_HU) & ~metal, METAL_RIM_MM)
-    gas = hu < GAS_HU
-    return ~(metal | bone | dense | gas), ~(metal | bone | gas)
+    metal = dilated(bright & near_shaft, METAL_RIM_MM)
+    bone = dilated(bright & ~near_shaft, BONE_RIM_MM)
+    dense = dilated((hu > DENSE_HU) & ~near_shaft, METAL_RIM_MM)
+    clean = ~(metal | bone | (hu < GAS_HU))
+    return clean & ~dense, clean
 
 
 def dilated(mask: Mask, reach_mm: float) -> Mask:
-    """By a diamond of this radius."""
-    steps = int(np.ceil(reach_mm / GRID_STEP_MM))
-    return np.asarray(ndimage.binary_dilation(mask, iterations=steps), dtype=bool)
-
-
-def near_probes(metal: Mask, grid: Volume, probes: Sequence[Probe]) -> Mask:
-    """Bright voxels that touch a probe: bone and dense contrast are no metal."""
-    labels, _ = ndimage.label(metal)
-    touched: set[int] = set()
-    for probe in probes:
-        steps = np.arange(0, probe.length_mm, GRID_STEP_MM)
-        index = np.rint(grid.to_index(probe.tip_lps_mm + steps[:, None] * probe.direction))
-        inside = ((index >= 0) & (index < np.array(metal.shape[::-1]))).all(axis=1)
-        i, j, k = index[inside].astype(int).T
-        touched.update(np.unique(labels[k, j, i]).tolist())
-    return np.isin(labels, list(touched - {0}))
+    """By a cube of this half width."""
+    size = 2 * int(np.ceil(reach_mm / GRID_STEP_MM)) + 1
+    if not mask.any():
+        return mask
+    return ndimage.maximum_filter(mask.view(np.uint8), size=size).view(np.bool_)
 
 
 def _probe_distance(grid: Volume, probes: Sequence[Probe]) -> F32:
@@ -219,6 +221,15 @@ def _probe_distance(grid: Volume, probes: Sequence[Probe]) -> F32:
         free[k, j, i] = False
     distance_mm = ndimage.distance_transform_edt(free, sampling=GRID_STEP_MM)
     return np.asarray(distance_mm, dtype=np.float32)
+
+
+def _near_shaft(grid: Volume, probes: Sequence[Probe]) -> Mask:
+    """Within ``SHAFT_MM`` of a shaft, and as far before its tip."""
+    mask = np.zeros(grid.array.shape, dtype=bool)
+    for probe in probes:
+        along = np.arange(0, probe.length_mm, GRID_STEP_MM / 2)
+        mask |= _filled(grid, probe.tip_lps_mm + along[:, None] * probe.direction)
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=GRID_STEP_MM) < SHAFT_MM)
 
 
 def _heat(

@@ -16,6 +16,10 @@ SHRUNK = 0.93
 """Ice smaller than this share of the scan before is melting; two scans of the same ice differ by
 less."""
 
+REACH_SHARE = 0.04
+"""By less than the share above and this ice that freezes on may have grown between two scans, when
+it is near its end."""
+
 SETTLE_S = 45.0
 """After a change of phase ice still goes on as before: the shaft takes a minute to cool."""
 
@@ -139,6 +143,24 @@ class Moment:
     def _pressed(self) -> Phase | None:
         """The phase, where it has held for long enough to show."""
         return self.phase if self.phase_s > SETTLE_S and self.phase != "idle" else None
+
+    def thaws_dead(self, all_ml: float, dark_ml: float) -> bool:
+        """Whether the ice melts, where contrast medium makes two readings of one scan.
+
+        Frozen tissue full of contrast medium looks as thawed tissue that no blood reaches.
+
+        Parameters
+        ----------
+        all_ml
+            Ice if it were frozen: tissue as bright as before the medium counts.
+        dark_ml
+            Ice if it were thawed.
+        """
+        if self._thawed:
+            return True
+        if self._pressed is not None:
+            return self._pressed == "thaw"
+        return self._shrunk(dark_ml) and not self._grown(all_ml * (1 - REACH_SHARE))
 
     @property
     def _thawed(self) -> bool:
