@@ -26,9 +26,13 @@ from monitor.messages import Assessment, Role
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.segmentation_object import SegmentationError, segmentation_object
+from monitor.wire import Interval
 from monitor.workers import Workers, process_pool
 
 POLL_S = 0.05
+
+FORECAST_S = 180.0
+"""What the table forecasts."""
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +175,7 @@ def table(outcome: Outcome) -> str:
         lines += ["", f"Procedure {title}"]
         lines.append(
             f"{'acquired':<10}{'role':<12}{'assessment':<16}{'ice ml':>7}"
-            f"{'margin mm':>24}{'nearest structure mm':>34}"
+            f"{'margin mm':>24}{'forecast +3 min':>17}{'nearest structure mm':>34}"
         )
         rows = [m for m in outcome.measurements if m.procedure_id == procedure_id]
         lines += [_row(m) for m in rows]
@@ -195,11 +199,18 @@ def _row(m: messages.Measurement) -> str:
     other = f"{nearest.name} {_figures(nearest.distance_mm)}" if nearest is not None else "-"
     return (
         f"{start}{m.assessment:<16}{m.ice.volume_ml:>7.1f}{_figures(m.tumour.margin_mm):>24}"
-        f"{other:>34}"
+        f"{_forecast(m):>17}{other:>34}"
     )
 
 
-def _figures(interval: messages.Interval) -> str:
+def _forecast(m: messages.Measurement) -> str:
+    """The margin after 3 min more of freezing; a range alone, since it is not measured."""
+    ahead = m.forecast.ahead if m.forecast is not None else []
+    found = [a.margin_mm for a in ahead if a.after_s == FORECAST_S]
+    return f"{found[0].low:.1f} to {found[0].high:.1f}" if found else "-"
+
+
+def _figures(interval: Interval) -> str:
     return f"{interval.value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
 
 

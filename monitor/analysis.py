@@ -18,7 +18,9 @@ from dicom_listener.pixels import PixelError, read_volume
 from monitor import artefact
 from monitor.structures import Contoured
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
-from segmentation.margins import Estimate
+from segmentation.estimate import Estimate
+from segmentation.forecast import Forecast
+from segmentation.moment import Moment
 from segmentation.structures import Kind, Structure, StructureError, solid_from_contours
 from segmentation.volume import GeometryError, Volume
 
@@ -44,17 +46,31 @@ class Distance:
 
 
 @dataclass(frozen=True)
+class Lethal:
+    """The modelled -20 C surface in numbers; see ``segmentation.forecast.Lethal``."""
+
+    volume_ml: Estimate
+    margin_mm: Estimate
+    covered_fraction: float
+
+
+@dataclass(frozen=True)
 class Found:
     """A measured scan, in numbers; the geometry behind them is in the artefact.
 
     Attributes
     ----------
+    planning_to_scan
+        Row-major 4 x 4 matrix that takes the contours' points to the scan's, LPS mm.
+    forecast
+        Its contacts and distances are in the order of ``distances``.
     seconds
         Wall time of each stage, by name.
     """
 
     residual_mm: float
     shift_mm: Point
+    planning_to_scan: tuple[float, ...]
     volume_ml: float
     visible_surface_fraction: float
     longest_axis_mm: float
@@ -62,6 +78,8 @@ class Found:
     worst_point_lps_mm: Point
     covered_fraction: dict[int, float]
     distances: tuple[Distance, ...]
+    forecast: Forecast | None
+    lethal: Lethal | None
     probes: int
     seconds: dict[str, float]
 
@@ -98,13 +116,17 @@ def prepare_reference(
         return Refused("unreadable", f"A stored file can't be read ({error.strerror}).")
 
 
-def measure(scan: Sequence[Path], reference: Reference, output: Path) -> Found | Refused:
+def measure(
+    scan: Sequence[Path], reference: Reference, output: Path, moment: Moment
+) -> Found | Refused:
     """Read a scan, measure it, and keep what pictures and segmentation are later made of.
 
     Parameters
     ----------
     output
         File that the artefact is written to when the scan is measured.
+    moment
+        When the scan was taken, and what was measured before it.
     """
     seconds: dict[str, float] = {}
     last = time.perf_counter()
@@ -118,7 +140,7 @@ def measure(scan: Sequence[Path], reference: Reference, output: Path) -> Found |
     try:
         volume = read_volume(scan)
         stage("reading")
-        assessed = assess(volume, reference, stage=stage)
+        assessed = assess(volume, reference, moment, stage=stage)
     except (NotAssessable, GeometryError, PixelError) as error:
         return Refused(error.code, error.text)
     except OSError as error:
@@ -137,9 +159,13 @@ def _shown(volume: Volume, reference: Reference, assessed: Assessed) -> Volume:
 
 
 def _numbers(assessed: Assessed, seconds: dict[str, float]) -> Found:
+    to_scan, cold = assessed.planning_to_scan, assessed.lethal
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = to_scan.rotation, to_scan.shift_mm
     return Found(
         residual_mm=assessed.residual_mm,
         shift_mm=_point(assessed.shift_mm),
+        planning_to_scan=tuple(float(v) for v in matrix.ravel()),
         volume_ml=assessed.ice.volume_ml,
         visible_surface_fraction=assessed.ice.visible_surface_fraction,
         longest_axis_mm=assessed.ice.longest_axis_mm,
@@ -151,6 +177,12 @@ def _numbers(assessed: Assessed, seconds: dict[str, float]) -> Found:
                 c.structure.name, c.structure.kind, c.distance_mm, _point(c.nearest_point_lps_mm)
             )
             for c in assessed.clearances
+        ),
+        forecast=assessed.forecast,
+        lethal=(
+            Lethal(cold.volume_ml, cold.margin_mm, cold.covered_fraction)
+            if cold is not None
+            else None
         ),
         probes=len(assessed.probes),
         seconds=seconds,

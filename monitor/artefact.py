@@ -38,6 +38,9 @@ class Artefact:
         (k, j, i) and first voxel of the whole scan, for objects in its own frame.
     ice
         Level set, positive inside, in the scan's frame.
+    lethal
+        Level set of the modelled -20 C surface, in the scan's frame on its own grid; None where
+        there is none.
     structures
         In the planning frame; ``planning_to_scan`` takes them to the scan's.
     worst_point_lps_mm
@@ -48,6 +51,7 @@ class Artefact:
     scan_shape: tuple[int, int, int]
     scan_origin_lps_mm: NDArray[np.float64]
     ice: Volume
+    lethal: Volume | None
     structures: tuple[Structure, ...]
     planning_to_scan: Rigid
     worst_point_lps_mm: NDArray[np.float64]
@@ -81,6 +85,8 @@ def save(
         "kinds": np.array([s.kind for s in structures]),
     }
     volumes = {"scan": shown, "ice": assessed.ice.surface.field}
+    if assessed.lethal is not None:
+        volumes["lethal"] = assessed.lethal.surface
     volumes |= {f"structure{n}": s.field for n, s in enumerate(structures)}
     for name, volume in volumes.items():
         content[f"{name}_array"] = volume.array
@@ -112,6 +118,7 @@ def load(path: Path) -> Artefact:
                 scan_shape=(shape[0], shape[1], shape[2]),
                 scan_origin_lps_mm=content["scan_origin"],
                 ice=_volume(content, "ice"),
+                lethal=_volume(content, "lethal") if "lethal_array" in content else None,
                 structures=tuple(
                     Structure(name, _kind(kind), _volume(content, f"structure{n}"))
                     for n, (name, kind) in enumerate(zip(names, kinds, strict=True))

@@ -14,7 +14,8 @@ from typing import Any
 
 from monitor.analysis import Refused
 from monitor.metrics import Metrics
-from monitor.procedure import Job, Procedure
+from monitor.procedure import Procedure
+from monitor.steps import Job
 from monitor.workers import Workers
 
 TRIES = 2

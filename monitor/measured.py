@@ -8,9 +8,10 @@ from uuid import uuid4
 
 from monitor import __version__, messages
 from monitor.analysis import Found
+from monitor.forecast_messages import TimeSpan, Until
+from monitor.forecasts import contacts_of, forecast_of, interval, lethal_of
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.series_record import SeriesRecord
-from segmentation.margins import Estimate
 
 VERSION = f"icemargin {__version__}"
 
@@ -76,29 +77,36 @@ def measured(
         role=Role.MONITORING,
         assessment=Assessment.PROVISIONAL if doubts else Assessment.FINAL,
         reasons=list(doubts),
-        registration=messages.Registration(residual_mm=found.residual_mm, shift_mm=found.shift_mm),
+        registration=messages.Registration(
+            residual_mm=found.residual_mm,
+            shift_mm=found.shift_mm,
+            planning_to_scan=list(found.planning_to_scan),
+        ),
         ice=messages.Ice(
             volume_ml=found.volume_ml,
             visible_surface_fraction=found.visible_surface_fraction,
             longest_axis_mm=found.longest_axis_mm,
         ),
         tumour=messages.Tumour(
-            margin_mm=_interval(found.margin_mm),
+            margin_mm=interval(found.margin_mm),
             worst_point_lps_mm=found.worst_point_lps_mm,
             covered_fraction={str(k): v for k, v in found.covered_fraction.items()},
         ),
         structures=[
             messages.StructureDistance(
                 name=distance.name,
-                distance_mm=_interval(distance.distance_mm),
+                distance_mm=interval(distance.distance_mm),
                 nearest_point_lps_mm=distance.nearest_point_lps_mm,
                 rate_mm_per_min=_rate(
                     distance.name, distance.distance_mm.value, record.order, before
                 ),
-                contact_in_s=None,
+                contact_in_s=contact.value if contact is not None else None,
+                contact_interval_s=_span(contact),
             )
-            for distance in found.distances
+            for distance, contact in zip(found.distances, contacts_of(found), strict=True)
         ],
+        forecast=forecast_of(found),
+        lethal=lethal_of(found),
     )
 
 
@@ -133,5 +141,5 @@ def _rate(
     return (value - values[name]) / span_s * 60
 
 
-def _interval(estimate: Estimate) -> messages.Interval:
-    return messages.Interval(value=estimate.value, low=estimate.low, high=estimate.high)
+def _span(until: Until | None) -> TimeSpan | None:
+    return TimeSpan(low=until.low, high=until.high) if until is not None else None

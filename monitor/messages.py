@@ -8,16 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-
-class Wire(BaseModel):
-    """Base of all messages: immutable, and no field that is not written down here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-Point = tuple[float, float, float]
+from monitor.forecast_messages import Forecast, Lethal, TimeSpan
+from monitor.wire import Interval, Point, Wire
 
 
 class Role(StrEnum):
@@ -52,25 +46,12 @@ class Reason(Wire):
     text: str
 
 
-class Interval(Wire):
-    """A value with the interval that should hold the truth in at least 90 of 100 scans."""
-
-    value: float
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Interval":
-        if not self.low <= self.value <= self.high:
-            raise ValueError(f"not ordered: {self.low} <= {self.value} <= {self.high}")
-        return self
-
-
 class Registration(Wire):
     """Rigid registration of the baseline to this scan, at the tumour."""
 
     residual_mm: float
     shift_mm: Point
+    planning_to_scan: Annotated[list[float], Field(min_length=16, max_length=16)] | None = None
 
 
 class Ice(Wire):
@@ -102,6 +83,7 @@ class StructureDistance(Wire):
     nearest_point_lps_mm: Point
     rate_mm_per_min: float | None
     contact_in_s: float | None
+    contact_interval_s: TimeSpan | None = None
 
 
 class Measurement(Wire):
@@ -123,12 +105,15 @@ class Measurement(Wire):
     ice: Ice | None
     tumour: Tumour | None
     structures: list[StructureDistance]
+    forecast: Forecast | None = None
+    lethal: Lethal | None = None
     version: str
 
     @model_validator(mode="after")
     def _no_number_in_place_of_a_reason(self) -> "Measurement":
         if self.assessment is Assessment.NOT_ASSESSABLE:
-            if self.tumour is not None or self.structures or self.ice is not None:
+            numbers = (self.tumour, self.ice, self.forecast, self.lethal)
+            if self.structures or any(number is not None for number in numbers):
                 raise ValueError("a measurement that is not assessable carries no number")
             if not self.reasons:
                 raise ValueError("a measurement that is not assessable says why")
@@ -338,7 +323,7 @@ class Outline(Wire):
     """Closed curves of one object in a view: lists of (x, y) in mm on the view's plane."""
 
     name: str
-    kind: Literal["ice", "tumour", "hilum", "other"]
+    kind: Literal["ice", "lethal", "tumour", "hilum", "other"]
     curves: list[list[tuple[float, float]]]
 
 

@@ -39,8 +39,9 @@ from monitor.config import Settings
 from monitor.jobs import Answered, Jobs, Running
 from monitor.journal import Journal, JournalError
 from monitor.metrics import Metrics
-from monitor.procedure import Procedure, Verdict
+from monitor.procedure import Procedure
 from monitor.room import CommandError, Room
+from monitor.steps import Verdict
 from monitor.stream import Data
 from monitor.structures import StructureSetError, read_structure_set
 from monitor.workers import Workers

@@ -18,39 +18,12 @@ from monitor import analysis, messages
 from monitor.analysis import Found, Refused
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
+from monitor.moment import moment_of
 from monitor.series_record import SeriesRecord
+from monitor.steps import Job, Verdict
 from monitor.structures import StructureSet
 from segmentation.assessment import Reference
 from segmentation.structures import Structure
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """Work for the analysis processes: a function, its arguments, and whose it is.
-
-    ``contours`` tells by which contours: an answer by contours that were replaced is dropped.
-    """
-
-    kind: str
-    series_uid: str
-    revision: int
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    contours: int
-    measurement_id: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """What became of a series: its role, and a measurement to be published.
-
-    ``adopted`` measurements come from the journal after a restart; nothing new is to be said.
-    """
-
-    record: SeriesRecord
-    role: Role
-    measurement: messages.Measurement
-    adopted: bool = False
 
 
 @dataclass(eq=False)
@@ -219,7 +192,14 @@ class Procedure:
         if self.reference is None:
             return self._reference_job(planning, self.series[self.baseline_uid])
         measurement_id = uuid4().hex
-        arguments = (record.paths, self.reference, self.artefact(measurement_id))
+        moment = moment_of(
+            record.uid,
+            record.order,
+            self.phase_at(record.order),
+            self.series[self.baseline_uid].order,
+            self.measurements,
+        )
+        arguments = (record.paths, self.reference, self.artefact(measurement_id), moment)
         return Job(
             "measure",
             record.uid,

@@ -20,10 +20,14 @@ from segmentation.volume import Volume
 MANUFACTURER = "icemargin"
 SERIES_NUMBER = 990
 
+LETHAL_LABEL = "Modelled -20 °C"
+
 _MORPHOLOGY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 _ICE = Code("ICEBALL", "99ICEMARGIN", "Ice ball")
 """No standard code exists for frozen tissue; the scheme is a private one."""
+_LETHAL = Code("ISOTHERM-20", "99ICEMARGIN", "Modelled isotherm of -20 degrees Celsius")
+"""What a freezing model says, not what is seen in the image."""
 _NEOPLASM = Code("108369006", "SCT", "Neoplasm")
 _NEIGHBORHOOD = Code("123101", "DCM", "Neighborhood Analysis")
 _KIDNEY = Code("64033007", "SCT", "Kidney")
@@ -37,6 +41,8 @@ def segmentation_object(
     artefact: Artefact, sources: Sequence[Path], series_description: str
 ) -> bytes:
     """A binary SEG (Part 10 file) with *Ice ball*, *Tumour* and the structures as segments.
+
+    Where there is a modelled surface, *Modelled -20 °C* is the last one.
 
     Parameters
     ----------
@@ -61,6 +67,8 @@ def segmentation_object(
     to_planning = artefact.planning_to_scan.inverse()
     masks = [_mask(artefact.ice, grid, Rigid.identity())]
     masks += [_mask(s.field, grid, to_planning) for s in artefact.structures]
+    if artefact.lethal is not None:
+        masks.append(_mask(artefact.lethal, grid, Rigid.identity()))
     segmentation = hd.seg.Segmentation(
         source_images=datasets,
         pixel_array=np.stack(masks, axis=-1),
@@ -107,9 +115,10 @@ def _descriptions(artefact: Artefact) -> list[hd.seg.SegmentDescription]:
             named.append(("Hilum", _ANATOMY, _KIDNEY))
         else:
             named.append((structure.name[:64], _ANATOMY, _KIDNEY))
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name=MANUFACTURER, version=__version__, family=_NEIGHBORHOOD
-    )
+    algorithms = [_algorithm(MANUFACTURER)] * len(named)
+    if artefact.lethal is not None:
+        named.append((LETHAL_LABEL, _MORPHOLOGY, _LETHAL))
+        algorithms.append(_algorithm(f"{MANUFACTURER} modelled"))
     return [
         hd.seg.SegmentDescription(
             segment_number=number,
@@ -119,5 +128,11 @@ def _descriptions(artefact: Artefact) -> list[hd.seg.SegmentDescription]:
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
         )
-        for number, (label, category, kind) in enumerate(named, start=1)
+        for number, ((label, category, kind), algorithm) in enumerate(
+            zip(named, algorithms, strict=True), start=1
+        )
     ]
+
+
+def _algorithm(name: str) -> hd.AlgorithmIdentificationSequence:
+    return hd.AlgorithmIdentificationSequence(name=name, version=__version__, family=_NEIGHBORHOOD)

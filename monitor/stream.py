@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from monitor import messages
 from monitor.clock import Clock
+from monitor.wire import Wire
 
 CLIENT_QUEUE = 256
 """Messages that may wait for one client: over four minutes of heartbeats."""
@@ -29,7 +30,7 @@ Data = (
     | messages.Clock
 )
 
-_TYPES: dict[type[messages.Wire], str] = {
+_TYPES: dict[type[Wire], str] = {
     messages.ScanProgress: "scan_progress",
     messages.Measurement: "measurement",
     messages.Alert: "alert",
@@ -136,7 +137,7 @@ class Stream:
     def _latest_now(self) -> messages.Snapshot:
         return self._latest.model_copy(update={"clock": self._clock.message()})
 
-    def _text(self, kind: str, data: messages.Wire) -> str:
+    def _text(self, kind: str, data: Wire) -> str:
         message = _MESSAGE.validate_python(
             {
                 "seq": self._seq,

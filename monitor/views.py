@@ -29,6 +29,8 @@ FIELD_MM = 120.0
 
 SMALLEST_CURVE_POINTS = 8
 
+LETHAL_NAME = "−20 °C modelled"
+
 Plane = Literal["axial", "coronal", "sagittal"]
 
 AXES: dict[Plane, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -100,6 +102,9 @@ def _view(artefact: Artefact, plane: Plane, measurement_id: str) -> messages.Vie
     points = frame.points(OUTLINE_STEP_MM)
     curves = _curves(artefact.ice, Rigid.identity(), points)
     outlines = [messages.Outline(name="Ice ball", kind="ice", curves=curves)]
+    if artefact.lethal is not None:
+        curves = _curves(artefact.lethal, Rigid.identity(), points)
+        outlines.append(messages.Outline(name=LETHAL_NAME, kind="lethal", curves=curves))
     to_planning = artefact.planning_to_scan.inverse()
     for structure in artefact.structures:
         curves = _curves(structure.field, to_planning, points)

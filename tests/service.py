@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 
 from monitor import messages
+from monitor.wire import Wire
 from tests.waiting import PATIENCE_S, until
 
 END_S = 15.0
@@ -26,7 +27,7 @@ _MESSAGE: TypeAdapter[messages.ServerMessage] = TypeAdapter(messages.ServerMessa
 _DICOM = re.compile(r"Listening for DICOM as \S+ on 127\.0\.0\.1:(\d+)")
 _PAGE = re.compile(r"The page is at (http://127\.0\.0\.1:(\d+)/)")
 
-M = TypeVar("M", bound=messages.Wire)
+M = TypeVar("M", bound=Wire)
 
 Sections = Mapping[str, Mapping[str, object]]
 

@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 
 from dicom_listener.headers import HeaderCode
 from dicom_listener.pixels import PixelCode
-from monitor import api, messages
+from monitor import api, forecast_messages, messages
 from monitor.web_backend import WebBackend
+from monitor.wire import Wire
 from segmentation.volume import GeometryCode
 from tests.docs.tables import ROOT, quoted, read, rows, section
 
@@ -34,18 +35,18 @@ def calls() -> set[str]:
     return found
 
 
-def message_types() -> dict[str, type[messages.Wire]]:
+def message_types() -> dict[str, type[Wire]]:
     """Name on the wire, and the type of its data."""
     union = get_args(get_args(messages.ServerMessage)[0])
     return {m.model_fields["type"].default: m.model_fields["data"].annotation for m in union}
 
 
-def types() -> dict[str, type[messages.Wire]]:
+def types() -> dict[str, type[Wire]]:
     """Every type that is sent, but for the messages themselves."""
     found = {
         name: value
-        for name, value in vars(messages).items()
-        if isinstance(value, type) and issubclass(value, messages.Wire)
+        for name, value in (vars(messages) | vars(forecast_messages)).items()
+        if isinstance(value, type) and issubclass(value, Wire)
     }
     return {n: t for n, t in found.items() if n not in INTERNAL and "seq" not in t.model_fields}
 

@@ -21,6 +21,8 @@ Position = Literal["HFS", "HFP"]
 
 ICE_LPS_MM = np.array([18.0, -7.0, 12.0])
 ICE_RADIUS_MM = 17.0
+LETHAL_LPS_MM = np.array([16.0, -6.0, 13.0])
+LETHAL_RADIUS_MM = 12.0
 TUMOUR_LPS_MM = np.array([12.0, -4.0, 15.0])
 TUMOUR_RADIUS_MM = 9.0
 HILUM_LPS_MM = np.array([-6.0, 3.0, 4.0])
@@ -83,6 +85,7 @@ def _artefact(volume: Volume) -> Artefact:
         scan_shape=volume.array.shape,
         scan_origin_lps_mm=volume.origin_lps_mm,
         ice=_ball(volume, ICE_LPS_MM, ICE_RADIUS_MM),
+        lethal=_ball(plain, LETHAL_LPS_MM, LETHAL_RADIUS_MM, step_mm=2.5),
         structures=(
             structure("Tumour 1", "tumour", TUMOUR_LPS_MM, TUMOUR_RADIUS_MM),
             structure("Renal hilum", "hilum", HILUM_LPS_MM, HILUM_RADIUS_MM),
@@ -92,9 +95,11 @@ def _artefact(volume: Volume) -> Artefact:
     )
 
 
-def _ball(like: Volume, centre: NDArray[np.float64], radius_mm: float) -> Volume:
-    """Signed distance to a sphere, positive inside, on a grid of 1 mm along ``like``'s axes."""
-    grid = grid_around(like, centre, radius_mm + 4, 1.0)
+def _ball(
+    like: Volume, centre: NDArray[np.float64], radius_mm: float, step_mm: float = 1.0
+) -> Volume:
+    """Signed distance to a sphere, positive inside, on a grid along ``like``'s axes."""
+    grid = grid_around(like, centre, radius_mm + 4, step_mm)
     away = np.linalg.norm(voxel_centres(grid) - centre, axis=-1)
     return Volume(
         (radius_mm - away).astype(np.float32), grid.origin_lps_mm, grid.direction, grid.spacing_mm

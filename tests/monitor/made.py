@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from monitor import messages
+from monitor.forecast_messages import Ahead, Forecast, Lethal, StructureAhead, Until
 from monitor.messages import (
     Alert,
     AlertState,
     Assessment,
     Condition,
-    Interval,
     Measurement,
     PhaseName,
     Priority,
@@ -20,6 +20,7 @@ from monitor.messages import (
     Tumour,
 )
 from monitor.procedure import Procedure
+from monitor.wire import Interval
 from segmentation.structures import Structure
 from tests.segmentation.shapes import ball_field
 
@@ -44,6 +45,33 @@ def distance(value: float, name: str = "Renal hilum") -> StructureDistance:
         nearest_point_lps_mm=(1, 2, 3),
         rate_mm_per_min=-0.5,
         contact_in_s=None,
+    )
+
+
+def forecast(margin_mm: float = 4.0, hilum_mm: float = 15.0) -> Forecast:
+    """What freezing on for a minute would do."""
+    return Forecast(
+        basis="freezing model",
+        ahead=[
+            Ahead(
+                after_s=60,
+                volume_ml=interval(25),
+                margin_mm=interval(margin_mm),
+                structures=[StructureAhead(name="Renal hilum", distance_mm=interval(hilum_mm))],
+            )
+        ],
+        margin_5_mm_in_s=Until(value=100, low=50, high=None),
+    )
+
+
+def lethal() -> Lethal:
+    """A modelled surface inside the ice."""
+    return Lethal(
+        temperature_c=-20,
+        basis="freezing model",
+        volume_ml=interval(12),
+        margin_mm=interval(-2),
+        covered_fraction=0.8,
     )
 
 

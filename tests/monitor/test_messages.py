@@ -5,21 +5,30 @@ from datetime import datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from monitor.forecast_messages import Until
 from monitor.messages import (
     Assessment,
     HeartbeatMessage,
-    Interval,
     Measurement,
     Role,
     ServerMessage,
     rfc3339,
 )
-from tests.monitor.made import at, distance, interval, measurement, not_assessable
+from monitor.wire import Interval
+from tests.monitor.made import (
+    at,
+    distance,
+    forecast,
+    interval,
+    lethal,
+    measurement,
+    not_assessable,
+)
 
 
-@pytest.mark.parametrize("field", ["ice", "tumour", "structures"])
+@pytest.mark.parametrize("field", ["ice", "tumour", "structures", "forecast", "lethal"])
 def test_no_number_in_place_of_a_reason(field: str) -> None:
-    good = measurement()
+    good = measurement(forecast=forecast(), lethal=lethal())
     number = {field: getattr(good, field)}
     with pytest.raises(ValidationError, match="carries no number"):
         not_assessable(**number)
@@ -58,8 +67,37 @@ def test_a_not_assessable_measurement_has_no_digit_that_could_be_shown() -> None
 
 
 def test_there_and_back() -> None:
-    for one in (measurement(), not_assessable(), measurement(structures=[distance(-1.5)])):
+    modelled = measurement(forecast=forecast(), lethal=lethal())
+    near = measurement(structures=[distance(-1.5)])
+    for one in (measurement(), not_assessable(), near, modelled):
         assert Measurement.model_validate_json(one.model_dump_json()) == one
+
+
+def test_what_was_journaled_before_there_were_forecasts_is_read() -> None:
+    written = measurement().model_dump(mode="json")
+    for added in ("forecast", "lethal"):
+        del written[added]
+    del written["structures"][0]["contact_interval_s"]
+    written["registration"] = {"residual_mm": 0.4, "shift_mm": [1, 2, 3]}
+    read = Measurement.model_validate(written)
+    assert (read.forecast, read.lethal) == (None, None)
+    assert read.structures[0].contact_interval_s is None
+    assert read.registration is not None
+    assert read.registration.planning_to_scan is None
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high"), [(-1, 2, 3), (3, 3, 2), (2, 1, 3), (2, 4, 3), (2, 1, None)]
+)
+def test_times_until_something_are_ordered(low: float, value: float, high: float | None) -> None:
+    with pytest.raises(ValidationError, match="not ordered"):
+        Until(value=value, low=low, high=high)
+
+
+@pytest.mark.parametrize(("value", "high"), [(None, None), (None, 900), (300, None), (300, 300)])
+def test_what_may_never_be_reached_is_null(value: float | None, high: float | None) -> None:
+    until = Until(value=value, low=200, high=high)
+    assert until.model_dump() == {"value": value, "low": 200, "high": high}
 
 
 def test_no_unknown_field() -> None:

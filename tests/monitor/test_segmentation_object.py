@@ -17,6 +17,8 @@ from tests.monitor.artefacts import (
     HILUM_RADIUS_MM,
     ICE_LPS_MM,
     ICE_RADIUS_MM,
+    LETHAL_LPS_MM,
+    LETHAL_RADIUS_MM,
     TUMOUR_LPS_MM,
     TUMOUR_RADIUS_MM,
     MadeScan,
@@ -29,6 +31,7 @@ BALLS = {
     "Ice ball": (ICE_LPS_MM, ICE_RADIUS_MM),
     "Tumour": (TUMOUR_LPS_MM, TUMOUR_RADIUS_MM),
     "Hilum": (HILUM_LPS_MM, HILUM_RADIUS_MM),
+    "Modelled -20 °C": (LETHAL_LPS_MM, LETHAL_RADIUS_MM),
 }
 
 
@@ -104,7 +107,24 @@ def test_another_structure_keeps_its_name(scan: MadeScan) -> None:
     bowel = Structure("Bowel", "other", hilum.field)
     with_bowel = replace(scan.artefact, structures=(tumour, bowel))
     found = read_segmentation(segmentation_object(with_bowel, scan.paths, "icemargin"))
-    assert set(found.masks) == {"Ice ball", "Tumour", "Bowel"}
+    assert set(found.masks) == {"Ice ball", "Tumour", "Bowel", "Modelled -20 °C"}
+
+
+def test_what_is_modelled_says_so(written: ReadSegmentation) -> None:
+    algorithms = {
+        str(s.SegmentLabel): str(s.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName)
+        for s in written.dataset.SegmentSequence
+    }
+    modelled = [label for label, name in algorithms.items() if "modelled" in name]
+    assert modelled == ["Modelled -20 °C"]
+    kind = written.dataset.SegmentSequence[3].SegmentedPropertyTypeCodeSequence[0]
+    assert "Modelled" in kind.CodeMeaning
+
+
+def test_without_a_model_there_is_no_modelled_segment(scan: MadeScan) -> None:
+    unmodelled = replace(scan.artefact, lethal=None)
+    found = read_segmentation(segmentation_object(unmodelled, scan.paths, "icemargin"))
+    assert set(found.masks) == {"Ice ball", "Tumour", "Hilum"}
 
 
 def test_a_scan_that_has_changed_since(scan: MadeScan) -> None:

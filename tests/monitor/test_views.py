@@ -1,6 +1,7 @@
 """Pictures and outlines: of spheres, whose cuts are circles with known centres and radii."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +19,8 @@ from tests.monitor.artefacts import (
     HILUM_RADIUS_MM,
     ICE_LPS_MM,
     ICE_RADIUS_MM,
+    LETHAL_LPS_MM,
+    LETHAL_RADIUS_MM,
     TUMOUR_LPS_MM,
     TUMOUR_RADIUS_MM,
     WORST_LPS_MM,
@@ -34,11 +37,14 @@ AXES = {
 LETTERS = {"axial": "RLAP", "coronal": "RLHF", "sagittal": "APHF"}
 BALLS = {
     "ice": (ICE_LPS_MM, ICE_RADIUS_MM),
+    "lethal": (LETHAL_LPS_MM, LETHAL_RADIUS_MM),
     "tumour": (TUMOUR_LPS_MM, TUMOUR_RADIUS_MM),
     "hilum": (HILUM_LPS_MM, HILUM_RADIUS_MM),
 }
 TOLERANCE_MM = 0.2
 """Half of half a millimetre: the outlines' raster."""
+COARSE_MM = 0.25
+"""What lies on a grid of 2.5 mm is drawn by straight lines between its points."""
 
 
 @pytest.fixture(scope="module", params=get_args(Position))
@@ -87,7 +93,8 @@ def test_outlines_are_circles_where_they_should_be(scan: MadeScan) -> None:
                 continue
             (curve,) = outline.curves
             away = np.linalg.norm(np.array(curve) - in_plane(view, centre), axis=1)
-            assert np.abs(away - radius).max() < TOLERANCE_MM, (view.plane, outline.name)
+            tolerance = COARSE_MM if outline.kind == "lethal" else TOLERANCE_MM
+            assert np.abs(away - radius).max() < tolerance, (view.plane, outline.name)
             seen += 1
     assert seen >= 7
 
@@ -95,7 +102,14 @@ def test_outlines_are_circles_where_they_should_be(scan: MadeScan) -> None:
 def test_outlines_are_named(scan: MadeScan) -> None:
     for view in views(scan.artefact, "m").views:
         named = [(outline.name, outline.kind) for outline in view.outlines]
-        assert named == [("Ice ball", "ice"), ("Tumour 1", "tumour"), ("Renal hilum", "hilum")]
+        modelled = [("−20 °C modelled", "lethal")]
+        contoured = [("Tumour 1", "tumour"), ("Renal hilum", "hilum")]
+        assert named == [("Ice ball", "ice"), *modelled, *contoured]
+
+
+def test_without_a_model_nothing_is_drawn_as_modelled(scan: MadeScan) -> None:
+    found = views(replace(scan.artefact, lethal=None), "m").views
+    assert all(outline.kind != "lethal" for view in found for outline in view.outlines)
 
 
 @pytest.mark.parametrize("plane", get_args(Plane))

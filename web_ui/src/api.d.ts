@@ -257,6 +257,18 @@ export interface components {
             readonly note?: string | null;
         };
         /**
+         * Ahead
+         * @description The procedure some seconds after the scan, should freezing go on.
+         */
+        readonly Ahead: {
+            /** After S */
+            readonly after_s: number;
+            readonly margin_mm: components["schemas"]["Interval"];
+            /** Structures */
+            readonly structures: readonly components["schemas"]["StructureAhead"][];
+            readonly volume_ml: components["schemas"]["Interval"];
+        };
+        /**
          * Alert
          * @description One alert; an acknowledgement is a record on it, with who and when.
          */
@@ -367,6 +379,20 @@ export interface components {
             readonly message: string;
         };
         /**
+         * Forecast
+         * @description What freezing on would do.
+         */
+        readonly Forecast: {
+            /** Ahead */
+            readonly ahead: readonly components["schemas"]["Ahead"][];
+            /**
+             * Basis
+             * @constant
+             */
+            readonly basis: "freezing model";
+            readonly margin_5_mm_in_s: components["schemas"]["Until"] | null;
+        };
+        /**
          * HeartbeatMessage
          * @description Every second, so that silence is noticed.
          */
@@ -412,6 +438,23 @@ export interface components {
             readonly value: number;
         };
         /**
+         * Lethal
+         * @description Tissue at or below ``temperature_c`` when the scan was taken.
+         */
+        readonly Lethal: {
+            /**
+             * Basis
+             * @constant
+             */
+            readonly basis: "freezing model";
+            /** Covered Fraction */
+            readonly covered_fraction: number;
+            readonly margin_mm: components["schemas"]["Interval"];
+            /** Temperature C */
+            readonly temperature_c: number;
+            readonly volume_ml: components["schemas"]["Interval"];
+        };
+        /**
          * Limits
          * @description The site's limits, for drawing; distances of published origin are in ``docs/hazards.md``.
          */
@@ -438,6 +481,8 @@ export interface components {
             readonly assessment: components["schemas"]["Assessment"];
             /** Elapsed Freeze S */
             readonly elapsed_freeze_s: number | null;
+            /** @default null */
+            readonly forecast: components["schemas"]["Forecast"] | null;
             /** Frame Of Reference Uid */
             readonly frame_of_reference_uid: string | null;
             readonly ice: components["schemas"]["Ice"] | null;
@@ -448,6 +493,8 @@ export interface components {
              * Format: date-time
              */
             readonly last_slice_received_at: string;
+            /** @default null */
+            readonly lethal: components["schemas"]["Lethal"] | null;
             readonly phase: components["schemas"]["PhaseName"] | null;
             /** Procedure Id */
             readonly procedure_id: string;
@@ -503,7 +550,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            readonly kind: "ice" | "tumour" | "hilum" | "other";
+            readonly kind: "ice" | "lethal" | "tumour" | "hilum" | "other";
             /** Name */
             readonly name: string;
         };
@@ -643,6 +690,11 @@ export interface components {
          * @description Rigid registration of the baseline to this scan, at the tumour.
          */
         readonly Registration: {
+            /**
+             * Planning To Scan
+             * @default null
+             */
+            readonly planning_to_scan: readonly number[] | null;
             /** Residual Mm */
             readonly residual_mm: number;
             /** Shift Mm */
@@ -757,12 +809,23 @@ export interface components {
             readonly type: "snapshot";
         };
         /**
+         * StructureAhead
+         * @description A structure's distance from the ice some seconds ahead.
+         */
+        readonly StructureAhead: {
+            readonly distance_mm: components["schemas"]["Interval"];
+            /** Name */
+            readonly name: string;
+        };
+        /**
          * StructureDistance
          * @description Ice against a structure at risk: 0 at contact, negative when the ice overlaps it.
          */
         readonly StructureDistance: {
             /** Contact In S */
             readonly contact_in_s: number | null;
+            /** @default null */
+            readonly contact_interval_s: components["schemas"]["TimeSpan"] | null;
             readonly distance_mm: components["schemas"]["Interval"];
             /** Name */
             readonly name: string;
@@ -774,6 +837,16 @@ export interface components {
             ];
             /** Rate Mm Per Min */
             readonly rate_mm_per_min: number | null;
+        };
+        /**
+         * TimeSpan
+         * @description From when to when; ``high`` is null where it may not happen within 15 minutes.
+         */
+        readonly TimeSpan: {
+            /** High */
+            readonly high: number | null;
+            /** Low */
+            readonly low: number;
         };
         /**
          * Tumour
@@ -795,6 +868,18 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /**
+         * Until
+         * @description Seconds until something is reached; ``value`` is null where it is not expected.
+         */
+        readonly Until: {
+            /** High */
+            readonly high: number | null;
+            /** Low */
+            readonly low: number;
+            /** Value */
+            readonly value: number | null;
         };
         /**
          * View

@@ -47,6 +47,7 @@ export function measurement(
     nearest_point_lps_mm: [0, 0, 0] as const,
     rate_mm_per_min: null,
     contact_in_s: null,
+    contact_interval_s: null,
   });
   return {
     id: `m-${series}`,
@@ -69,6 +70,8 @@ export function measurement(
       covered_fraction: { "0": 1 },
     },
     structures: [distance("bowel", 1), distance("renal hilum", hilumMm)],
+    forecast: null,
+    lethal: null,
     version: "test",
   };
 }
