@@ -45,6 +45,10 @@ CAP_PLANES = 4
 NEXT_PLANE = 0.98
 """The solid ends before this part of the way to the next plane, on which nothing was drawn."""
 
+LEAST_BEND = -0.03
+"""Of a sphere's squared radius the parabola bends by -1, of an ellipsoid's five times as long as
+wide by -0.04; what bends less is no rounded end."""
+
 Kind = Literal["tumour", "hilum", "other"]
 
 
@@ -324,7 +328,8 @@ def _fall(
     """By how much the squared radius falls from the end plane to the distances ``beyond`` it.
 
     A parabola through the end plane fits the last planes; it comes to zero, the pole, before the
-    next plane, on which nothing was drawn. Two planes or one are taken as a sphere's.
+    next plane, on which nothing was drawn. Where the planes show no parabola that closes, or are
+    fewer than three, the end is taken as a sphere's.
 
     Parameters
     ----------
@@ -332,14 +337,15 @@ def _fall(
         Squared radius of the end plane and of those further in, mm^2, and how far in they lie, mm.
     """
     radius = float(squared[0])
-    slope, bend = 0.0, -1.0
-    if len(steps) == 2:
-        slope = (radius - float(squared[1])) / steps[1] - steps[1]
-    elif len(steps) > 2:
+    slope, bend = 0.0, 0.0
+    if len(steps) > 2:
         # Nearer planes count for more.
         powers = np.column_stack([-np.ones(len(steps) - 1), steps[1:]]) / steps[1:, None]
         rise = (squared[1:] - radius) / steps[1:] ** 2
         (slope, bend), *_ = np.linalg.lstsq(powers, rise, rcond=None)
+    if bend > LEAST_BEND:
+        bend = -1.0
+        slope = (radius - float(squared[1])) / steps[1] - steps[1] if len(steps) > 1 else 0.0
     inner = slope**2 - 4 * bend * radius
     pole = (-slope - np.sqrt(inner)) / (2 * bend) if bend < 0 else np.inf
     if not pole < NEXT_PLANE * thickness:
