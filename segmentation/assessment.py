@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast, Lethal, forecast, lethal
 from segmentation.ground import Ground, survey
-from segmentation.ice import Ice, find_ice
+from segmentation.ice import HiddenError, Ice, find_ice
 from segmentation.kidney import kidney_region
 from segmentation.margins import Clearance, TumourMargin, clearance, tumour_margin
 from segmentation.moment import Moment
@@ -40,6 +41,14 @@ BASELINE_REACH_MM = 60.0
 
 BORDER_MM = 1.5
 """Ice this near to the scan's first or last slice may go on beyond it."""
+
+
+MAX_LEVEL_HU = 160.0
+MAX_LEVEL_SPREAD_HU = 25.0
+"""Enhancement of kidney is 40 to 150 HU (domain facts, 1.1); smoothed noise is 5 HU."""
+
+MAX_HALF_WIDTH_MM = 5.0
+"""An interval wider than this to either side says nothing about a margin of 5 mm."""
 
 
 class NotAssessable(Exception):  # noqa: N818  it is an answer, not a fault
@@ -206,8 +215,8 @@ def assess(
     Raises
     ------
     NotAssessable
-        ``registration_failed``, ``no_probes``, ``no_ice``, ``tumour_outside_scan``,
-        ``ice_leaves_scan`` or ``ice_leak``.
+        ``registration_failed``, ``tumour_outside_scan``, ``no_probes``, ``metal_near``, ``no_ice``,
+        ``ice_leak``, ``contrast_changed``, ``ice_jump``, ``ice_leaves_scan`` or ``too_uncertain``.
     """
     try:
         registered = register(reference.patch, scan)
@@ -219,15 +228,19 @@ def assess(
     tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
     _check_shown(scan, tumour)
     ground = reference.ground or _ground(reference, registered.transform, scan, tumour)
-    ice = find_ice(scan, ground, registered.transform, moment)
+    try:
+        ice = find_ice(scan, ground, registered.transform, moment)
+    except HiddenError as error:
+        raise NotAssessable("metal_near", str(error)) from error
     if ice is None:
         raise NotAssessable("no_ice", "No ice was found at the probes.")
-    _check_ice(scan, ice)
+    _check_ice(scan, ice, moment)
     stage("ice")
     residual = float(np.hypot(registered.residual_mm, reference.planning_to_baseline.residual_mm))
     margin = tumour_margin(ice, reference.tumour, to_scan, registration_mm=residual)
     others = [s for s in reference.structures if s.kind != "tumour"]
     clearances = tuple(clearance(ice, s, to_scan, registration_mm=residual) for s in others)
+    _check_certain(margin.margin_mm, *(c.distance_mm for c in clearances))
     stage("margins")
     tumour_found = reference.tumour, margin.margin_mm
     ahead = forecast(
@@ -294,13 +307,34 @@ def _ground(
     )
 
 
-def _check_ice(scan: Volume, ice: Ice) -> None:
+def _check_ice(scan: Volume, ice: Ice, moment: Moment) -> None:
     if ice.leaked:
         raise NotAssessable(
             "ice_leak", "The ice could not be told from its surroundings; growth had to be cut off."
+        )
+    level = ice.level
+    if abs(level.overall_hu) > MAX_LEVEL_HU or level.spread_hu > MAX_LEVEL_SPREAD_HU:
+        raise NotAssessable(
+            "contrast_changed",
+            f"Unfrozen kidney has changed by {level.overall_hu:+.0f} HU since the baseline, "
+            "unevenly or too much to allow for. A new baseline is needed.",
+        )
+    if moment.jumps(ice.volume_ml):
+        raise NotAssessable(
+            "ice_jump",
+            f"The ice would be {ice.volume_ml:.0f} ml after {moment.earlier[-1].volume_ml:.0f} ml "
+            "in the scan before: faster than ice can change.",
         )
     index = scan.to_index(ice.surface.points_lps_mm)
     rim = BORDER_MM / scan.spacing_mm
     size = np.array(scan.array.shape[::-1])
     if (index < rim).any() or (index > size - 1 - rim).any():
         raise NotAssessable("ice_leaves_scan", "The ice reaches the border of the scan.")
+
+
+def _check_certain(*distances: Estimate) -> None:
+    widest = max((d.high - d.low) / 2 for d in distances)
+    if widest > MAX_HALF_WIDTH_MM:
+        raise NotAssessable(
+            "too_uncertain", f"The edge of the ice is uncertain by {widest:.0f} mm where it counts."
+        )

@@ -38,6 +38,10 @@ from segmentation.surface import Surface, surface_of
 from segmentation.volume import Volume
 
 MIN_SEED_FRACTION = 0.15
+MIN_RING_SHOWN = 0.03
+"""Less of the tissue round the freezing zones than this, and it can't be said that there is no
+ice."""
+
 MIN_VOLUME_ML = 0.3
 NO_LEVEL_HU = 3.0
 """Unfrozen tissue that has changed by less has not changed."""
@@ -73,6 +77,10 @@ DIRECTIONS = 500
 
 F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+class HiddenError(ValueError):
+    """Whether there is ice can't be seen; the message is a sentence for people."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +166,11 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
         Takes the baseline's frame to the scan's.
     moment
         When it was taken.
+
+    Raises
+    ------
+    HiddenError
+        Too little of the tissue round the probes can be judged.
     """
     change = compare(scan, ground, baseline_to_scan)
     level = level_of(change)
@@ -194,8 +207,11 @@ def _see(change: Change, ground: Ground, level: Level, moment: Moment) -> _Seen 
         fallen += level.of(change)
     fallen /= change.water
     distance = change.probe_distance_mm
-    ring = (change.trusted > 0.5) & (distance > SEED_MM[0]) & (distance < SEED_MM[1])
-    if not ring.any() or (fallen[ring] > USUAL_DROP_HU / 2).mean() < MIN_SEED_FRACTION:
+    ring = (distance > SEED_MM[0]) & (distance < SEED_MM[1])
+    shown = ring & (change.trusted > 0.5)
+    if shown.sum() < MIN_RING_SHOWN * ring.sum():
+        raise HiddenError("Metal, streaks, gas or fat hide the tissue round the probes.")
+    if (fallen[shown] > USUAL_DROP_HU / 2).mean() < MIN_SEED_FRACTION:
         return None
     window = window_of(change, fallen)
     if window is None:
