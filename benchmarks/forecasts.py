@@ -1,5 +1,6 @@
 """Forecasts against what came, and against plain linear extrapolation computed here."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -123,17 +124,13 @@ def score_times(truth: dict[str, Any], measurement: dict[str, Any]) -> tuple[Tim
     scores = []
     true_s = reached_s(truth, "margin_mm", GOAL_MM)
     if true_s is not None:
-        found = IntervalScore.of(true_s, forecast.get("margin_5_mm_in_s"))
-        scores.append(TimeScore("margin_5_mm", true_s, found))
+        until = forecast.get("margin_5_mm_in_s") or {}
+        scores.append(TimeScore("margin_5_mm", true_s, _moment(true_s, until.get("value"), until)))
     true_s = reached_s(truth, "hilum_distance_mm", 0.0)
     structures = [s for s in measurement["structures"] if HILUM.search(s["name"])]
     if true_s is not None and structures:
-        value = structures[0].get("contact_in_s")
-        span = structures[0].get("contact_interval_s")
-        found = None
-        if value is not None and span is not None:
-            found = IntervalScore(true_s, value, span["low"], span["high"])
-        scores.append(TimeScore("hilum_contact", true_s, found))
+        value, span = structures[0].get("contact_in_s"), structures[0].get("contact_interval_s")
+        scores.append(TimeScore("hilum_contact", true_s, _moment(true_s, value, span or {})))
     return tuple(scores)
 
 
@@ -154,6 +151,16 @@ def reached_s(truth: dict[str, Any], name: str, level: float) -> float | None:
 def mean_error(errors: Sequence[float]) -> float | None:
     """Mean absolute error; None of none."""
     return float(np.mean(np.abs(errors))) if errors else None
+
+
+def _moment(
+    truth_s: float, value: float | None, span: dict[str, float | None]
+) -> IntervalScore | None:
+    """A forecast moment; an interval without an end lasts for ever."""
+    low, high = span.get("low"), span.get("high")
+    if value is None or low is None:
+        return None
+    return IntervalScore(truth_s, value, low, math.inf if high is None else high)
 
 
 def _measured(quantity: Quantity, measurement: dict[str, Any]) -> float | None:

@@ -17,7 +17,6 @@ from benchmarks.forecasts import Earlier
 from benchmarks.reading import Planned, ScoringError, read_hu, read_mask, read_planned, scan_grid
 from benchmarks.scoring import (
     CaseScore,
-    Part,
     ScanScore,
     published_matrix,
     refusal,
@@ -93,8 +92,9 @@ def score_case(case: Case, procedure: Stored, found: Path) -> Outcome:
             scans.append(judge.scan(truth))
         elif (taken := judge.role(uid)) != truth["role"]:
             misread.append(f"The {truth['role']} scan was taken as {taken}.")
-    part: Part = "test" if getattr(case, "part", "tuning") == "test" else "tuning"
-    score = CaseScore(case.name, case.description, tuple(scans), tuple(misread), part, case.source)
+    score = CaseScore(
+        case.name, case.description, tuple(scans), tuple(misread), case.part, case.source
+    )
     # Pictures of a real CT are somebody's, and never leave the machine.
     drawn = judge.drawn(scans) if case.source == "phantom" else {}
     return Outcome(score, figures_digest(judge.measurements), drawn)

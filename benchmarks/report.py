@@ -1,11 +1,13 @@
 """The accuracy of all cases as text: Markdown for people, JSON for comparing commits."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks import sections
+from benchmarks.forecasts import TimeScore
 from benchmarks.interval import CONFIDENTLY_WRONG_MM
 from benchmarks.naive import ICE_HU, METHODS
 from benchmarks.scoring import CaseScore, ScanScore
@@ -320,11 +322,20 @@ def _scan_document(scan: ScanScore) -> dict[str, Any]:
             ]
             for f in scan.forecasts
         ],
-        "times": [asdict(t) for t in scan.times],
+        "times": [_time_document(t) for t in scan.times],
         "naive": {
             name: [s.dice, s.margin_error_mm, s.hilum_error_mm] for name, s in scan.naive.items()
         },
     }
+
+
+def _time_document(score: TimeScore) -> list[str | float | None]:
+    """Event, truth, and value, low and high of the forecast; null for what it did not give."""
+    found = score.found
+    if found is None:
+        return [score.event, score.truth_s, None, None, None]
+    high = found.high if math.isfinite(found.high) else None
+    return [score.event, score.truth_s, found.value, found.low, high]
 
 
 def _or_none(text: str | None, instead: str) -> str:

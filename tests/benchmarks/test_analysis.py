@@ -22,8 +22,8 @@ from tests.quick_case import QuickCase
 
 GOOD = Analysis(
     timed=(
-        Timed(60, (0.3, 0.4, 0.5), {"ice": 0.3}, 1_500_000_000, "a"),
-        Timed(300, (0.8, 0.8, 0.8), {"ice": 0.7}, 1_000_000_000, "b"),
+        Timed(60, (0.3, 0.4, 0.5), 0.45, {"ice": 0.3}, 1_500_000_000, "a"),
+        Timed(300, (0.8, 0.8, 0.8), 0.9, {"ice": 0.7}, 1_000_000_000, "b"),
     ),
     repeated={60: True, 300: True},
     cores=2,
@@ -59,7 +59,7 @@ def test_the_table_tells_times_stages_and_the_ratio() -> None:
     text = as_markdown(GOOD)
     row = next(line for line in text.splitlines() if line.startswith("| 60 "))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells == ["60", "0.300", "0.400", "0.500", "0.4", "0.300", "1.50 GB", "yes"]
+    assert cells == ["60", "0.300", "0.400", "0.500", "0.4", "0.450", "0.300", "1.50 GB", "yes"]
     assert "**25 times**" in text
     assert "naive" not in as_markdown(replace(GOOD, naive_s=None))
 
@@ -72,6 +72,7 @@ def test_a_quick_scan_is_timed_and_repeats(quick: QuickCase) -> None:
     assert (timed.slices, len(timed.seconds)) == (24, 2)
     assert set(timed.stages_s) >= {"registration", "ice", "margins"}
     assert sum(timed.stages_s.values()) <= max(timed.seconds)
+    assert timed.cpu_s > 0
     assert time_analysis(job, 0).digest == timed.digest
     other = last_scan(Stored(quick.folder, quick.monitoring[0].ice_file.parent))
     earlier = replace(other, scan=tuple(quick.monitoring[0].files))

@@ -132,6 +132,11 @@ def test_moments_are_judged_where_they_truly_come() -> None:
     assert hilum.found.holds
     silent = _measurement(1, 6, 20, forecast={**_forecast(60), "margin_5_mm_in_s": None})
     assert [t.found for t in score_times(TRUTH, silent)] == [None, None]
+    now["structures"][1]["contact_interval_s"] = {"low": 230.0, "high": None}
+    now["forecast"]["margin_5_mm_in_s"] = {"value": None, "low": 230.0, "high": None}
+    margin, hilum = score_times(TRUTH, now)
+    assert margin.found is None
+    assert hilum.found == IntervalScore(260.0, 250.0, 230.0, float("inf"))
     assert score_times({**TRUTH, "ahead": {}}, now) == ()
     assert score_times(TRUTH, _measurement(1, 6, 20)) == ()
 
