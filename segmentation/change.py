@@ -5,9 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from segmentation.ground import GAS_HU, Ground, smooth, usable
+from segmentation.ground import GAS_HU, Ground, smooth, thick, usable
 from segmentation.rigid import Rigid
 from segmentation.sampling import AIR_HU, resample
 from segmentation.volume import Volume
@@ -131,17 +130,9 @@ def compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Change:
         mean_hu=ground.mean_hu,
         water=ground.water,
         trusted=trusted,
-        gas=_thick(now < GAS_HU),
+        gas=thick(now < GAS_HU),
         probe_distance_mm=ground.probe_distance_mm,
     )
-
-
-def _thick(gas: Mask) -> Mask:
-    """Without what is thinner than 3 voxels: ice cracks, and the cracks belong to it."""
-    if not gas.any():
-        return gas
-    core = ndimage.minimum_filter(gas.view(np.uint8), size=3, mode="nearest")
-    return ndimage.maximum_filter(core, size=3).view(np.bool_)
 
 
 def level_of(change: Change) -> Level:

@@ -43,6 +43,12 @@ the expectation that it is as fast as ours, which weighs like this many seconds 
 POINTS = 700
 """Of a structure's surface, that growth is looked up for."""
 
+STEPS_MM = np.arange(0.0, 16.0)
+"""Along the normal of the ice's edge, where times are looked up."""
+
+NEVER_S = 1e4
+"""Beyond the modelled region."""
+
 LETHAL_SD_MM = 1.6
 """The gap between the edge and -20 C is 1.5 to 6 mm wide, by perfusion (domain facts, 6.4)."""
 
@@ -137,27 +143,17 @@ def forecast(
     model = model.freezing_only()
     if model is None:
         return None
-    pace = _pace(model, ground, moment, ice.volume_ml)
+    coming = _Coming.of(ground, model)
+    pace = _pace(coming, moment, ice.volume_ml)
     steps = (*AHEAD_S, *FURTHER_S)
-    growths = [_growth(model, ground, step * pace) for step in steps]
-    back = baseline_to_scan.inverse()
-    at_ice = back.apply(ice.surface.points_lps_mm)
-    gained = [sample(g, at_ice, outside=0.0) for g in growths]
-    tumour = _Reach(ice, margin[0], planning_to_scan)
-    margins = [
-        _grown(margin[1], tumour.margin(gain) - tumour.margin(None), step)
-        for step, gain in zip(steps, gained, strict=True)
-    ]
+    to_baseline = baseline_to_scan.inverse()
+    tumour = _Reach(ice, margin[0], planning_to_scan, coming, to_baseline)
+    margins = [_grown(margin[1], tumour.margin(step * pace), step) for step in steps]
     distances = []
     for structure, distance in clearances:
-        reach = _Reach(ice, structure, planning_to_scan)
-        distances.append(
-            [
-                _grown(distance, reach.distance(gain) - reach.distance(None), step)
-                for step, gain in zip(steps, gained, strict=True)
-            ]
-        )
-    volumes = [_volume(ice, model, growth) for growth in growths]
+        reach = _Reach(ice, structure, planning_to_scan, coming, to_baseline)
+        distances.append([_grown(distance, reach.distance(step * pace), step) for step in steps])
+    volumes = [_volume(ice, coming, step * pace) for step in AHEAD_S]
     return Forecast(
         pace=pace,
         ahead=tuple(
@@ -215,70 +211,90 @@ def lethal(
     )
 
 
-class _Reach:
-    """Points of a structure's surface with their depth in the ice and the ice's nearest point."""
+@dataclass(frozen=True, eq=False)
+class _Coming:
+    """When the ice will be where, in the model's seconds from now, in the baseline's frame."""
 
-    def __init__(self, ice: Ice, structure: Structure, to_scan: Rigid) -> None:
+    arrival_s: Volume
+    slope_s_per_mm: Volume
+
+    @staticmethod
+    def of(ground: Ground, model: FreezingModel) -> "_Coming":
+        return _Coming(*freezing.arrival(ground, model))
+
+    def volume_ml(self, seconds: float) -> float:
+        """Of the model's own ice then."""
+        depth = (np.float32(seconds) - self.arrival_s.array) / self.slope_s_per_mm.array
+        grid = self.arrival_s
+        return freezing.volume_ml(
+            Volume(depth, grid.origin_lps_mm, grid.direction, grid.spacing_mm)
+        )
+
+    def gains(
+        self, points_lps_mm: NDArray[np.float64], outwards: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """(N, G): seconds after which points of the edge will have moved ``STEPS_MM`` outwards."""
+        line = points_lps_mm[:, None] + STEPS_MM[:, None] * outwards[:, None]
+        times = sample(self.arrival_s, line, outside=NEVER_S)
+        return np.maximum.accumulate(times - times[:, :1], axis=1)
+
+
+class _Reach:
+    """Points of a structure's surface, their depth in the ice, and how the ice nearest moves."""
+
+    def __init__(
+        self,
+        ice: Ice,
+        structure: Structure,
+        to_scan: Rigid,
+        coming: _Coming,
+        to_baseline: Rigid,
+    ) -> None:
         points = structure.surface.points_lps_mm
         chosen = to_scan.apply(points[:: max(1, len(points) // POINTS)])
-        self._depth, self._nearest = ice.surface.depth(chosen)
+        self._depth, nearest = ice.surface.depth(chosen)
+        self._times_s = coming.gains(
+            to_baseline.apply(ice.surface.points_lps_mm[nearest]),
+            ice.surface.normals[nearest] @ to_baseline.rotation.T,
+        )
 
-    def margin(self, gain: NDArray[np.float32] | None) -> float:
-        """Least depth, the ice grown by ``gain`` at each of its points."""
-        return float(self._after(gain).min())
+    def margin(self, seconds: float) -> float:
+        """By how much the least depth grows."""
+        return float(self._after(seconds).min() - self._depth.min())
 
-    def distance(self, gain: NDArray[np.float32] | None) -> float:
-        """Least distance from the ice."""
-        return -float(self._after(gain).max())
+    def distance(self, seconds: float) -> float:
+        """By how much the least distance from the ice grows; below 0."""
+        return float(self._depth.max() - self._after(seconds).max())
 
-    def _after(self, gain: NDArray[np.float32] | None) -> NDArray[np.float64]:
-        return self._depth if gain is None else self._depth + gain[self._nearest]
-
-
-def _growth(model: FreezingModel, ground: Ground, seconds: float) -> Volume:
-    """mm by which the modelled edge moves outwards, on the coarse grid."""
-    total = np.zeros(ground.heat.array.shape, dtype=np.float32)
-    for c in model.candidates:
-        now = freezing.front_depth(ground, c, c.time_s)
-        then = freezing.front_depth(ground, c, c.time_s + seconds)
-        total += np.float32(c.weight) * (then - now)
-    heat = ground.heat
-    return Volume(total, heat.origin_lps_mm, heat.direction, heat.spacing_mm)
+    def _after(self, seconds: float) -> NDArray[np.float64]:
+        """(N,): depths then; between two steps outwards time runs evenly."""
+        times = self._times_s
+        last = np.clip((times <= seconds).sum(axis=1) - 1, 0, len(STEPS_MM) - 2)
+        row = np.arange(len(times))
+        low, high = times[row, last], times[row, last + 1]
+        share = np.clip((seconds - low) / np.maximum(high - low, 1e-3), 0, 1)
+        moved = STEPS_MM[last] + share * (STEPS_MM[1] - STEPS_MM[0])
+        return np.asarray(self._depth + moved, dtype=np.float64)
 
 
-def _pace(model: FreezingModel, ground: Ground, moment: Moment, volume_ml: float) -> float:
+def _pace(coming: _Coming, moment: Moment, volume_ml: float) -> float:
     """From the volume of the first other scan of this freeze."""
     scans = moment.same_freeze(volume_ml)
     if not scans:
         return 1.0
     first = scans[0]
-    share = first.volume_ml / volume_ml
     steps = np.arange(0.0, PACE_RANGE[1] * first.before_s + 30, 30.0)
-    now = freezing.volume_ml(model.depth)
-    volumes = [_shrunk_ml(model, ground, step) / now for step in steps]
+    now = coming.volume_ml(0.0)
+    shares = [coming.volume_ml(-step) / now for step in steps]
     # Volumes fall with the step backwards; np.interp wants them rising.
-    back_s = float(np.interp(share, volumes[::-1], steps[::-1]))
+    back_s = float(np.interp(first.volume_ml / volume_ml, shares[::-1], steps[::-1]))
     pace = (back_s + PACE_PRIOR_S) / (first.before_s + PACE_PRIOR_S)
     return float(np.clip(pace, *PACE_RANGE))
 
 
-def _shrunk_ml(model: FreezingModel, ground: Ground, seconds: float) -> float:
-    growth = _growth(model, ground, -seconds)
-    return freezing.volume_ml(_sum(model.depth, growth))
-
-
-def _sum(depth: Volume, growth: Volume) -> Volume:
-    return Volume(
-        (depth.array + growth.array).astype(np.float32),
-        depth.origin_lps_mm,
-        depth.direction,
-        depth.spacing_mm,
-    )
-
-
-def _volume(ice: Ice, model: FreezingModel, growth: Volume) -> Estimate:
-    now = freezing.volume_ml(model.depth)
-    gained = (freezing.volume_ml(_sum(model.depth, growth)) - now) * ice.volume_ml / max(now, 0.1)
+def _volume(ice: Ice, coming: _Coming, seconds: float) -> Estimate:
+    now = coming.volume_ml(0.0)
+    gained = (coming.volume_ml(seconds) - now) * ice.volume_ml / max(now, 0.1)
     spread = np.hypot(ice.volume_sd_ml, GROWTH_SHARE * abs(gained))
     return Estimate.about(ice.volume_ml + gained, float(spread), least=0.0)
 

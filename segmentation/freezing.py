@@ -223,6 +223,29 @@ def front_depth(
     ValueError
         Tissue below -20 C in a thaw: it is not modelled.
     """
+    times, slope = _front(ground, candidate, lethal=lethal)
+    sign = np.float32(-1 if candidate.stage == "thaw" else 1)
+    ahead = sign * (np.float32(time_s) - times)
+    return np.asarray(np.clip(ahead / slope, -CLIP_MM, CLIP_MM), dtype=np.float32)
+
+
+def arrival(ground: Ground, model: FreezingModel) -> tuple[Volume, Volume]:
+    """Seconds from now until the ice reaches each place, negative inside it; and their slope.
+
+    Means over the candidates, which must all be freezing, on the ground's coarse grid in the
+    baseline's frame; the slope in s/mm.
+    """
+    times = np.zeros(ground.heat.array.shape, dtype=np.float32)
+    slope = np.zeros_like(times)
+    for c in model.candidates:
+        front = _front(ground, c, lethal=False)
+        times += np.float32(c.weight) * (front[0] - np.float32(c.time_s))
+        slope += np.float32(c.weight) * front[1]
+    return _on(ground.heat, times), _on(ground.heat, slope)
+
+
+def _front(ground: Ground, candidate: Candidate, *, lethal: bool) -> tuple[F32, F32]:
+    """Times and slopes of a candidate's isotherm."""
     fronts = [
         (course.lethal if lethal else course.ice)[candidate.front] for course in ground.courses
     ]
@@ -231,9 +254,7 @@ def front_depth(
         raise ValueError("there is no lethal isotherm in a thaw")
     mix = _mixture(candidate.perfusion, candidate.vessels)
     times = np.tensordot(mix, np.stack([f.times_s for f in kept]), 1)
-    slope = np.tensordot(mix, np.stack([f.slope_s_per_mm for f in kept]), 1)
-    ahead = np.float32(kept[0].sign) * (np.float32(time_s) - times)
-    return np.asarray(np.clip(ahead / slope, -CLIP_MM, CLIP_MM), dtype=np.float32)
+    return times, np.tensordot(mix, np.stack([f.slope_s_per_mm for f in kept]), 1)
 
 
 def _weighted_median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> float:

@@ -189,16 +189,25 @@ def usable(hu: F32, near_shaft: Mask) -> tuple[Mask, Mask]:
     Returns
     -------
     keep
-        With the rims of these left out.
+        With the rims of these left out. Gas thinner than 3 voxels is kept, an ice crack is such.
     clean
-        Dense contrast left in: what may be averaged over.
+        Without any gas, dense contrast left in: what may be averaged over.
     """
     bright = hu > METAL_HU
     metal = dilated(bright & near_shaft, METAL_RIM_MM)
     bone = dilated(bright & ~near_shaft, BONE_RIM_MM)
     dense = dilated((hu > DENSE_HU) & ~near_shaft, METAL_RIM_MM)
-    clean = ~(metal | bone | (hu < GAS_HU))
-    return clean & ~dense, clean
+    gas = hu < GAS_HU
+    solid = ~(metal | bone)
+    return solid & ~dense & ~thick(gas), solid & ~gas
+
+
+def thick(gas: Mask) -> Mask:
+    """Without what is thinner than 3 voxels: cracks belong to the ice that they run through."""
+    if not gas.any():
+        return gas
+    core = ndimage.minimum_filter(gas.view(np.uint8), size=3, mode="nearest")
+    return ndimage.maximum_filter(core, size=3).view(np.bool_)
 
 
 def dilated(mask: Mask, reach_mm: float) -> Mask:
