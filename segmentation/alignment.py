@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from segmentation.rigid import Rigid
@@ -20,14 +21,31 @@ TUKEY = 4.685
 """Tukey's biweight at 95 % efficiency; differences beyond this many robust sigmas weigh nothing."""
 
 LEAST_SIGMA_HU = 8.0
-COOLING = 0.75
-"""The least robust sigma falls by this factor an iteration: far from the solution every edge is an
-outlier, and without its weight there is nothing to pull (graduated non-convexity, Blake and
-Zisserman 1987)."""
+MOST_SIGMA_HU = 11.0
+"""Smoothed noise is less even at 25 HU a voxel, and ice must stay beyond Tukey's limit."""
+
+AGREEING_PART = 0.35
+AGREEING_SIGMAS = 0.4538
+"""The robust sigma is taken from the smallest 35 % of differences, which for normal ones are those
+below 0.4538 sigma: ice may well fill half of what is compared."""
+
+LEAST_OFF_MM = 0.3
+COOLING = 0.7
+"""How far off an edge may be and still be believed falls by this factor an iteration, down to the
+least: far from the solution every edge is an outlier, and without them there is nothing to pull
+(graduated non-convexity, Blake and Zisserman 1987). Ice is an outlier from the start, since
+it shows where there are no edges."""
+
+MODE_BIN_HU = 5.0
+MODE_SIGMA_HU = 12.0
+LEAST_MODE = 0.25
+"""A tissue's change is the brightest frequent one, at least this often as the most frequent: what
+has frozen is darker than what has not."""
 
 STIFFNESS = 1e-4
 """Weight, as a share of the points, with which a tissue's change is kept small."""
 
+HELD = 1e3
 CONVERGED_MM = 0.01
 DAMPING = 1e-6
 LEAST_IN_OCTANT = 40.0
@@ -124,10 +142,11 @@ def align(
     level: Level,
     moving: Volume,
     start: Rigid,
-    added_hu: Floats | None,
+    added_hu: Floats | None = None,
     *,
     iterations: int,
-    first_sigma_hu: float,
+    off_mm: float,
+    changed: bool = True,
 ) -> Aligned:
     """Bring the level onto the moving image from a start nearby.
 
@@ -135,32 +154,39 @@ def align(
     ----------
     added_hu
         What each tissue is thought to have gained; none where nothing is known.
-    first_sigma_hu
-        Differences of this size are still believed in the first iteration.
+    off_mm
+        How far off the start may be.
+    changed
+        False: tissues keep their HU. Where most of the kidney is ice, ice would pass for a change.
     """
-    floor_hu = first_sigma_hu
     transform = start
     reach_mm = float(np.sqrt(((level.points_lps_mm - level.centre_lps_mm) ** 2).sum(axis=1).mean()))
-    added = _first_guess(level, _seen(level, moving, start)) if added_hu is None else added_hu
+    if added_hu is not None:
+        added = added_hu
+    elif changed:
+        added = _first_guess(level, _seen(level, moving, start))
+    else:
+        added = np.zeros(level.tissues.shape[1])
+    stiffness = (STIFFNESS if changed else HELD) * len(level.values)
     motions = 6
     for _ in range(iterations):
         seen = _seen(level, moving, transform)
-        difference, weight = _compare(level, seen, added, floor_hu)
         slopes = np.tensordot(np.concatenate([[1.0], added]), level.jacobian, axes=1)
+        difference, weight = _compare(level, seen, added, slopes, off_mm)
         columns = np.concatenate([slopes, level.tissues], axis=1)
-        prior = np.concatenate([np.zeros(motions), np.full(len(added), STIFFNESS * len(columns))])
+        prior = np.concatenate([np.zeros(motions), np.full(len(added), stiffness)])
         wanted = np.concatenate([np.zeros(motions), -added])
         found = _least_squares(columns, difference, weight, prior, wanted)
         step, added = found[:motions], added + found[motions:]
         transform = transform.after(_motion(step, level.centre_lps_mm).inverse())
         moved = np.hypot(np.linalg.norm(step[:3]) * reach_mm, np.linalg.norm(step[3:]))
-        if moved < CONVERGED_MM and floor_hu == LEAST_SIGMA_HU:
+        if moved < CONVERGED_MM and off_mm == 0:
             break
-        floor_hu = max(floor_hu * COOLING, LEAST_SIGMA_HU)
+        off_mm = off_mm * COOLING if off_mm * COOLING > LEAST_OFF_MM else 0.0
     seen = _seen(level, moving, transform)
-    difference, weight = _compare(level, seen, added)
-    model = level.values + level.tissues @ added
     slopes = np.tensordot(np.concatenate([[1.0], added]), level.jacobian, axes=1)
+    difference, weight = _compare(level, seen, added, slopes, 0.0)
+    model = level.values + level.tissues @ added
     return Aligned(
         transform=transform,
         added_hu=added,
@@ -177,7 +203,7 @@ def _seen(level: Level, moving: Volume, transform: Rigid) -> Floats:
 
 
 def _first_guess(level: Level, seen: Floats) -> Floats:
-    """(T,) medians where a tissue is nearly alone; later tissues lie within earlier ones."""
+    """(T,) where a tissue is nearly alone; later tissues lie within earlier ones."""
     added = np.zeros(level.tissues.shape[1])
     known = np.isfinite(seen)
     for n in range(len(added)):
@@ -185,21 +211,40 @@ def _first_guess(level: Level, seen: Floats) -> Floats:
         if n + 1 < len(added):
             alone &= (level.tissues[:, n + 1 :] < 0.2).all(axis=1)
         if alone.sum() >= LEAST_IN_OCTANT:
-            rest = seen - level.values - level.tissues @ added
-            added[n] = np.median(rest[alone])
+            rest = (seen - level.values - level.tissues @ added)[alone]
+            added[n] = _brightest_mode(rest) if n else np.median(rest)
     return added
 
 
+def _brightest_mode(values: Floats) -> float:
+    edges = np.arange(-400.0, 500.0, MODE_BIN_HU)
+    counts = np.histogram(values, edges)[0].astype(np.float64)
+    smooth = ndimage.gaussian_filter1d(counts, MODE_SIGMA_HU / MODE_BIN_HU)
+    inner = smooth[1:-1]
+    peaks = (inner >= smooth[:-2]) & (inner > smooth[2:]) & (inner >= LEAST_MODE * smooth.max())
+    highest = int(np.flatnonzero(peaks).max(initial=-1)) + 1
+    if highest == 0:
+        return float(np.median(values))
+    return float(edges[highest] + MODE_BIN_HU / 2)
+
+
 def _compare(
-    level: Level, seen: Floats, added: Floats, floor_hu: float = LEAST_SIGMA_HU
+    level: Level, seen: Floats, added: Floats, slopes: Floats, off_mm: float
 ) -> tuple[Floats, Floats]:
-    """(N,) difference, 0 where nothing is seen, and Tukey's weight."""
+    """(N,) difference, 0 where nothing is seen, and Tukey's weight.
+
+    What a difference may be grows with how steep the image is there and how far off it may lie.
+    """
     known = np.isfinite(seen)
     difference = np.where(known, seen, 0.0) - level.values - level.tissues @ added
     if not known.any():
         return np.zeros_like(difference), np.zeros_like(difference)
-    sigma = max(1.48 * float(np.median(np.abs(difference[known]))), floor_hu)
-    share = np.clip(difference / (TUKEY * sigma), -1, 1)
+    steep = np.sqrt((slopes[:, 3:] ** 2).sum(axis=1))
+    allowed = np.sqrt(1 + (steep * off_mm / LEAST_SIGMA_HU) ** 2)
+    normed = difference / allowed
+    usual = float(np.quantile(np.abs(normed[known]), AGREEING_PART))
+    sigma = float(np.clip(usual / AGREEING_SIGMAS, LEAST_SIGMA_HU, MOST_SIGMA_HU))
+    share = np.clip(normed / (TUKEY * sigma), -1, 1)
     weight = np.where(known, (1 - share**2) ** 2, 0.0)
     return np.where(known, difference, 0.0), weight
 

@@ -5,10 +5,15 @@ smaller comes first: the crop, then sums of whole-numbered blocks, then smoothin
 one small matrix an axis. The grid lies along the scan's own axes, which keeps the axes apart.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmentation.volume import Volume
+
+Pixels = NDArray[Any]
+"""16-bit whole numbers or floats, as the scan has them."""
 
 CLIP_HU = (-200, 400)
 """Beyond this, gas, metal and bone say nothing about soft tissue."""
@@ -67,7 +72,7 @@ def _blocks(
     counts = size // factor
     i, j, k = (counts * factor).tolist()
     array = crop.array[:k, :j, :i]
-    total: NDArray[np.int16] | NDArray[np.float32] = np.clip(array, *CLIP_HU)
+    total: Pixels = np.clip(array, *CLIP_HU)
     for axis in (1, 0, 2):  # whole rows are added first, the fastest
         step = int(factor[2 - axis])
         if step > 1:
@@ -78,9 +83,7 @@ def _blocks(
     return mean, crop.spacing_mm * factor, origin
 
 
-def _sums(
-    array: NDArray[np.int16] | NDArray[np.float32], axis: int, step: int
-) -> NDArray[np.int16] | NDArray[np.float32]:
+def _sums(array: Pixels, axis: int, step: int) -> Pixels:
     """Sums of ``step`` neighbours along one axis."""
 
     def every(n: int) -> tuple[slice, ...]:

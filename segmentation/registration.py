@@ -6,6 +6,7 @@ squares takes over (``segmentation.alignment``). Psoas, ribs and spine do not mo
 and are left out (``segmentation.kidney``); metal and bone are masked.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,10 +45,24 @@ SMOOTH_MM = (4.0, 1.5)
 """Gaussian of the coarse and of the fine pass."""
 
 ITERATIONS = (12, 16)
-FIRST_SIGMA_HU = (40.0, 25.0)
-"""Differences between the images that are believed when least squares starts, coarse and fine."""
+OFF_MM = (5.0, 1.5)
+"""How far off the coarse and the fine pass may start."""
+
+STARTS = 3
+"""So many shifts are refined, as long as none is convincing."""
+
+CONVINCING_CORRELATION = 0.97
+CONVINCING_MM = 1.0
+"""A correlation this high and an estimated error this low end the search; usually the first do."""
+
+MUCH_WEIGHT = 0.5
+"""Agreement of less than this share of the kidney counts against a solution."""
 
 MIN_MASK_VOXELS = 400
+DOUBT_MM = 30.0
+"""Added to the estimated error for each unit of correlation short of a convincing one: images that
+agree no better than 0.87 after registration are off by an unknown amount."""
+
 MIN_CORRELATION = 0.6
 """Below this the two images do not show the same anatomy."""
 
@@ -219,29 +234,43 @@ def register(patch: KidneyPatch, scan: Volume) -> Registered:
     )
     more = float(np.sqrt(SMOOTH_MM[0] ** 2 - SMOOTH_MM[1] ** 2))
     coarse = coarser(fine, sigma_mm=more, step_mm=STEP_MM)
-    found = candidates(
-        patch.coarse.points_lps_mm, patch.coarse.values, Rigid.identity(), coarse, CAPTURE_MM, 1
-    )
+    points, values = patch.coarse.points_lps_mm, patch.coarse.values
+    found = candidates(points, values, Rigid.identity(), coarse, CAPTURE_MM, STARTS)
     if not found:
         raise RegistrationError("The scan does not show the treated kidney.")
-    best = _refined(patch, coarse, fine, found[0].transform)
+    best: Aligned | None = None
+    for start, changed in itertools.product(found, (True, False)):
+        tried = _refined(patch, coarse, fine, start.transform, changed=changed)
+        if best is None or _score(tried) > _score(best):
+            best = tried
+        if _convincing(best):
+            break
+    assert best is not None
     if not best.correlation >= MIN_CORRELATION or best.agreeing < MIN_WEIGHT:
         raise RegistrationError(
             "The scan could not be aligned with the earlier one "
             f"(agreement {max(best.correlation, 0):.2f})."
         )
-    return Registered(best.transform, best.residual_mm, best.correlation)
+    doubt_mm = DOUBT_MM * max(0.0, CONVINCING_CORRELATION - best.correlation)
+    return Registered(best.transform, best.residual_mm + doubt_mm, best.correlation)
 
 
-def _refined(patch: KidneyPatch, coarse: Volume, fine: Volume, start: Rigid) -> Aligned:
-    """Coarse, then fine."""
+def _convincing(found: Aligned) -> bool:
+    """Whether nothing else needs to be tried."""
+    return found.correlation >= CONVINCING_CORRELATION and found.residual_mm <= CONVINCING_MM
+
+
+def _score(found: Aligned) -> float:
+    """Higher is better: the images agree, and in enough of the kidney."""
+    return found.correlation - max(0.0, MUCH_WEIGHT - found.agreeing)
+
+
+def _refined(
+    patch: KidneyPatch, coarse: Volume, fine: Volume, start: Rigid, *, changed: bool
+) -> Aligned:
+    """Coarse, then fine; ``changed`` allows contrast medium in the coarse pass."""
     rough = align(
-        patch.coarse,
-        coarse,
-        start,
-        None,
-        iterations=ITERATIONS[0],
-        first_sigma_hu=FIRST_SIGMA_HU[0],
+        patch.coarse, coarse, start, iterations=ITERATIONS[0], off_mm=OFF_MM[0], changed=changed
     )
     return align(
         patch.fine,
@@ -249,5 +278,5 @@ def _refined(patch: KidneyPatch, coarse: Volume, fine: Volume, start: Rigid) -> 
         rough.transform,
         rough.added_hu,
         iterations=ITERATIONS[1],
-        first_sigma_hu=FIRST_SIGMA_HU[1],
+        off_mm=OFF_MM[1],
     )
