@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -68,6 +69,10 @@ one scan is the worst in two ways, the worst of another case takes its second pl
 orange. Tumour in white, hilum in magenta: solid where they are, dotted where registration put \
 them. Only simulated patients are shown; cases with a real CT are never drawn, for their pictures \
 are somebody's."""
+
+
+LINE_CHARACTERS = 120
+_INNERMOST = re.compile(r"[\[{]\n[^\[\]{}]*\n\s*[\]}]")
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,15 @@ def as_json(accuracy: Accuracy) -> str:
             for case in accuracy.cases
         },
     }
-    return json.dumps(rounded(document), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(rounded(document), indent=1, ensure_ascii=False)
+    return _INNERMOST.sub(_one_line, text) + "\n"
+
+
+def _one_line(found: re.Match[str]) -> str:
+    """A short list or object of plain values on one line: a fifth of the lines, and each change
+    still shows as one."""
+    short = " ".join(line.strip() for line in found[0].splitlines())
+    return short if len(short) <= LINE_CHARACTERS else found[0]
 
 
 def as_markdown(accuracy: Accuracy) -> str:

@@ -106,13 +106,14 @@ def forecasts_table(cases: Sequence[CaseScore]) -> str | None:
             "Scans",
             "MAE",
             "95 %",
+            "Bias",
             "Truth in interval",
             "Width",
             "With a line",
             "MAE of these",
             "Line's MAE",
             "Unchanged MAE",
-            "Better",
+            "Best",
             "Test: ours / line",
         ),
         rows,
@@ -266,21 +267,22 @@ def _forecast_row(
     mae, p95, _, held, width = _interval_cells([f.found for f in forecasts])
     ours, line, unchanged = _beside([f for _, f in scored])
     test_ours, test_line, _ = _beside([f for part, f in scored if part == "test"])
-    better = ABSENT
-    if ours is not None and line is not None:
-        better = "ours" if ours <= line else "**line**"
+    rated = {"ours": ours, "**line**": line, "**unchanged**": unchanged}
+    known = {name: error for name, error in rated.items() if error is not None}
+    best = min(known, key=lambda name: known[name]) if known else ABSENT
     return (
         f"{quantity}, {unit}, {after_s // 60} min",
         str(len(forecasts)),
         mae,
         p95,
+        figure(mean(f.found.error for f in forecasts), "+.2f"),
         held,
         width,
         str(sum(f.linear is not None for f in forecasts)),
         figure(ours, ".2f"),
         figure(line, ".2f"),
         figure(unchanged, ".2f"),
-        better,
+        best,
         f"{figure(test_ours, '.2f')} / {figure(test_line, '.2f')}",
     )
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from benchmarks.accuracy import worst_pictures
+from benchmarks.accuracy import Options, run, worst_pictures
 from benchmarks.interval import IntervalScore
 from benchmarks.pictures import LARGEST_BYTES
 from benchmarks.procedures import Outcome, figures_digest, score_case
@@ -97,3 +97,19 @@ def test_pictures_show_four_scans_and_no_real_ct() -> None:
         ("a", "scan 2", "Dice 0.880", "accuracy/worst-dice.png"),
     ]
     assert files == {"worst-margin.png": b"ma", "worst-hilum.png": b"hb", "worst-dice.png": b"da"}
+
+
+def test_a_whole_run_writes_the_document_and_its_pictures(tmp_path: Path) -> None:
+    document = tmp_path / "docs" / "accuracy.md"
+    found = run(Options(cases=("quick",), keep=tmp_path / "keep", output=document))
+    assert [case.name for case in found.cases] == ["quick"]
+    assert [(r.case, r.same) for r in found.repeated] == [("quick", True)]
+    text = document.read_text()
+    pictures = sorted((tmp_path / "docs" / "accuracy").iterdir())
+    assert 1 <= len(pictures) == len(found.pictured) <= 4
+    for picture in pictures:
+        assert f"](accuracy/{picture.name})" in text
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    figures = json.loads(document.with_suffix(".json").read_text())
+    assert figures["overall"]["scans"] == len(found.cases[0].scans)
+    assert len(list((tmp_path / "keep").iterdir())) == 1

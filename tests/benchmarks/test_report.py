@@ -1,6 +1,7 @@
 """Tables, the document, and the JSON that commits are compared by."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -112,6 +113,7 @@ def test_forecasts_are_compared_over_the_scans_that_have_a_line() -> None:
             "3",
             f"{(5 + 0.5 + 1.5) / 3:.2f}",
             "4.65",
+            "+1.33",
             "33%",
             "2.0",
             "2",
@@ -123,7 +125,7 @@ def test_forecasts_are_compared_over_the_scans_that_have_a_line() -> None:
         ]
     ]
     beaten = _cells(forecasts_table([_case(test, part="test")]))
-    assert beaten[0][10] == "**line**"
+    assert beaten[0][11] == "**line**"
     assert forecasts_table([_case(REFUSED)]) is None
 
 
@@ -162,13 +164,11 @@ def test_document_says_what_was_wrong_not_run_and_not_repeated() -> None:
     assert "leak: It leaks / here." in text
     assert "not looked at before the constants were fixed" in text
     assert "Speed" not in text
-    shown = Accuracy(
-        **{
-            **vars(accuracy),
-            "pictured": (Pictured("standard", "thaw", "Dice 0.1", "accuracy/worst-dice.png"),),
-            "repeated": (Repeated("standard", ("aa", "ab")), Repeated("noisy", ("cc", "cc"))),
-            "speed": "0.3 s",
-        }
+    shown = replace(
+        accuracy,
+        pictured=(Pictured("standard", "thaw", "Dice 0.1", "accuracy/worst-dice.png"),),
+        repeated=(Repeated("standard", ("aa", "ab")), Repeated("noisy", ("cc", "cc"))),
+        speed="0.3 s",
     )
     text = as_markdown(shown)
     assert "![standard, thaw](accuracy/worst-dice.png)" in text
@@ -187,6 +187,7 @@ def test_document_of_two_hundred_scans_can_be_read() -> None:
 def test_json_is_the_same_for_the_same_figures() -> None:
     first = as_json(_accuracy(_scan(0.90004, 1, -1), REFUSED))
     assert first == as_json(_accuracy(_scan(0.90001, 1, -1), REFUSED))
+    assert len(first.splitlines()) < 160
     document = json.loads(first)
     assert document["overall"] == document["cases"]["standard"]["summary"] == document["tuning"]
     assert document["overall"]["dice_mean"] == 0.9
@@ -201,6 +202,17 @@ def test_changes_against_an_earlier_run() -> None:
     moved = changes(before, _accuracy(_scan(0.95, 1, -1)))
     fields = ("dice_mean", "dice_min", "big_dice_mean", "big_dice_min")
     assert f"  standard: {', '.join(f'{f} 0.9 -> 0.95' for f in fields)}" in moved.splitlines()
+
+
+def test_json_on_one_line_is_the_same_json() -> None:
+    accuracy = replace(_accuracy(REFUSED), failures=("one [ two ]  {  three", "four"))
+    assert json.loads(as_json(accuracy))["failures"] == ["one [ two ]  {  three", "four"]
+
+
+def test_no_change_may_be_the_best_forecast() -> None:
+    still = replace(_forecast(2.5, 8.0), unchanged=3.9)
+    rows = _cells(forecasts_table([_case(_scan(0.9, 0, 0, (still,)))]))
+    assert rows[0][8:12] == ["1.50", "4.00", "0.10", "**unchanged**"]
 
 
 @pytest.mark.parametrize("before", ["no json", "[]", '{"cases": {}, "overall": 3}'])
