@@ -29,7 +29,7 @@ FIELD_MM = 120.0
 
 SMALLEST_CURVE_POINTS = 8
 
-LETHAL_NAME = "−20 °C modelled"
+LETHAL_NAME = "Modelled −20 °C"
 
 Plane = Literal["axial", "coronal", "sagittal"]
 

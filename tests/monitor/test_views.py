@@ -102,7 +102,7 @@ def test_outlines_are_circles_where_they_should_be(scan: MadeScan) -> None:
 def test_outlines_are_named(scan: MadeScan) -> None:
     for view in views(scan.artefact, "m").views:
         named = [(outline.name, outline.kind) for outline in view.outlines]
-        modelled = [("−20 °C modelled", "lethal")]
+        modelled = [("Modelled −20 °C", "lethal")]
         contoured = [("Tumour 1", "tumour"), ("Renal hilum", "hilum")]
         assert named == [("Ice ball", "ice"), *modelled, *contoured]
 

@@ -14,6 +14,11 @@ export function roundedDown(mm: number): number {
   return tenths === 0 ? 0 : tenths / 10;
 }
 
+/** Whole millimetres, for what is only forecast. */
+export function wholeDown(mm: number): number {
+  return Math.floor(mm + FLOAT_NOISE_TENTHS / 10);
+}
+
 /** "2.4", "−0.3", with a real minus sign. */
 export function mmText(mm: number): string {
   const rounded = roundedDown(mm);

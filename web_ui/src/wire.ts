@@ -23,6 +23,7 @@ export type Series = Schemas["Series"];
 export type ServerMessage = Schemas["ServerMessage"];
 export type Snapshot = Schemas["Snapshot"];
 export type StructureDistance = Schemas["StructureDistance"];
+export type TimeSpan = Schemas["TimeSpan"];
 export type View = Schemas["View"];
 export type Views = Schemas["Views"];
 
