@@ -159,10 +159,12 @@ def _again(
             part: pool.submit(digest_again, o.score.name, seed, directory, anatomy)
             for part, o in sorted(firsts.items(), reverse=True)
         }
-        return [
-            Repeated(firsts[part].score.name, (firsts[part].digest, job.result()))
-            for part, job in jobs.items()
-        ]
+        repeated = []
+        for part, job in jobs.items():
+            error, first = job.exception(), firsts[part]
+            again = job.result() if error is None else f"broke with {type(error).__name__}: {error}"
+            repeated.append(Repeated(first.score.name, (first.digest, again)))
+        return repeated
 
 
 def _processes() -> Executor:
