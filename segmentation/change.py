@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.ground import GAS_HU, Ground, smooth, thick, usable
+from segmentation.ground import GAS_HU, Ground, smooth, usable
 from segmentation.rigid import Rigid
 from segmentation.sampling import AIR_HU, resample
 from segmentation.volume import Volume
@@ -24,6 +24,9 @@ KNOTS_HU = (0.0, 34.0, 75.0, 130.0)
 CLASS_PRIOR = 300.0
 """Voxels of a class that weigh as much as the wish that its level is that of all tissue, or, for
 fluid, which takes up none, that it has not changed."""
+
+CRACKED = 0.5
+"""Where the baseline showed kidney as surely as this, gas is a crack."""
 
 MIN_FAR = 300
 MOST_HU = 250.0
@@ -46,8 +49,10 @@ class Change:
         See ``Ground``.
     trusted
         0 to 1: how well an edge would be seen here, in this scan and the baseline.
+    hidden
+        Water-rich kidney under a shaft's metal: what is known there comes from beside it.
     gas
-        In the scan; cracks in the ice are too thin to count.
+        In the scan, cracks in the ice left out.
     """
 
     grid: Volume
@@ -55,6 +60,7 @@ class Change:
     mean_hu: F32
     water: F32
     trusted: F32
+    hidden: Mask
     gas: Mask
     probe_distance_mm: F32
 
@@ -73,6 +79,7 @@ class Change:
             self.mean_hu[window],
             self.water[window],
             self.trusted[window],
+            self.hidden[window],
             self.gas[window],
             self.probe_distance_mm[window],
         )
@@ -117,7 +124,10 @@ def compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Change:
     """Bring a scan onto the ground and take the baseline off."""
     now = resample(scan, ground.grid, baseline_to_scan).array.astype(np.float32, copy=False)
     keep, clean = usable(now, ground.near_shaft)
-    keep &= ground.keep
+    # There is no gas in a kidney: where there was tissue of it, gas is a crack in the ice, and
+    # belongs to it.
+    gas = (now < GAS_HU) & (ground.trusted < CRACKED)
+    keep &= ground.keep & ~gas
     clean &= ground.keep
     change = np.clip(now - ground.before_hu, -MOST_HU, MOST_HU)
     change *= clean
@@ -130,7 +140,8 @@ def compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Change:
         mean_hu=ground.mean_hu,
         water=ground.water,
         trusted=trusted,
-        gas=thick(now < GAS_HU),
+        hidden=ground.under_shaft & (trusted < CRACKED),
+        gas=gas,
         probe_distance_mm=ground.probe_distance_mm,
     )
 

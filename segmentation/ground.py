@@ -94,6 +94,8 @@ class Ground:
         False in metal, bone, gas and dense contrast, each with a rim.
     trusted
         0 to 1: how well an ice edge would be seen here.
+    under_shaft
+        Kidney, but for the metal in it.
     near_shaft
         Where bright voxels are metal: within 6 mm of a shaft.
     probe_distance_mm
@@ -113,6 +115,7 @@ class Ground:
     water: F32
     keep: Mask
     trusted: F32
+    under_shaft: Mask
     near_shaft: Mask
     probe_distance_mm: F32
     probes: tuple[Probe, ...]
@@ -149,13 +152,15 @@ def survey(
     before = resample(baseline, grid).array.astype(np.float32)
     near_shaft = _near_shaft(grid, probes)
     keep, clean = usable(before, near_shaft)
+    keep &= before >= GAS_HU
     weight = np.maximum(smooth(clean.astype(np.float32)), 1e-3)
     mean = smooth(np.clip(before, -200, 300) * clean) / weight
     mixture = smooth(np.clip(before, FAT_HU, WATER_RICH_HU) * clean) / weight
     water = np.clip((mixture - FAT_HU) / (WATER_RICH_HU - FAT_HU), 0, 1)
     ramp = (water - VISIBLE_WATER[0]) / (VISIBLE_WATER[1] - VISIBLE_WATER[0])
-    region = resample(kidney, grid, outside=0.0).array
-    trusted = np.clip(ramp, 0, 1) * keep * np.clip(2 * region, 0, 1)
+    inside = resample(kidney, grid, outside=0.0).array.astype(np.float32, copy=False)
+    region = np.clip(2 * inside, 0, 1) * np.clip(ramp, 0, 1)
+    trusted = region * keep
     trusted[before <= AIR_HU + 1] = 0
     heat, courses = _heat(baseline, kidney, probes, zones, hilum_lps_mm)
     return Ground(
@@ -165,6 +170,7 @@ def survey(
         water=np.maximum(water, 0.3).astype(np.float32),
         keep=keep,
         trusted=trusted.astype(np.float32),
+        under_shaft=(region > 0.5) & near_shaft,
         near_shaft=near_shaft,
         probe_distance_mm=_probe_distance(grid, probes),
         probes=tuple(probes),
@@ -179,35 +185,28 @@ def smooth(array: F32) -> F32:
 
 
 def usable(hu: F32, near_shaft: Mask) -> tuple[Mask, Mask]:
-    """Where a change may be believed: free of metal, bone, dense contrast and gas.
+    """Where a change may be believed: free of metal, bone and dense contrast; gas is apart.
 
     Parameters
     ----------
+    under_shaft
+        Kidney, but for the metal in it.
     near_shaft
         Where bright voxels are metal and not bone.
 
     Returns
     -------
     keep
-        With the rims of these left out. Gas thinner than 3 voxels is kept, an ice crack is such.
+        With the rims of these left out.
     clean
-        Without any gas, dense contrast left in: what may be averaged over.
+        Without gas, dense contrast left in: what may be averaged over.
     """
     bright = hu > METAL_HU
     metal = dilated(bright & near_shaft, METAL_RIM_MM)
     bone = dilated(bright & ~near_shaft, BONE_RIM_MM)
     dense = dilated((hu > DENSE_HU) & ~near_shaft, METAL_RIM_MM)
-    gas = hu < GAS_HU
     solid = ~(metal | bone)
-    return solid & ~dense & ~thick(gas), solid & ~gas
-
-
-def thick(gas: Mask) -> Mask:
-    """Without what is thinner than 3 voxels: cracks belong to the ice that they run through."""
-    if not gas.any():
-        return gas
-    core = ndimage.minimum_filter(gas.view(np.uint8), size=3, mode="nearest")
-    return ndimage.maximum_filter(core, size=3).view(np.bool_)
+    return solid & ~dense, solid & (hu >= GAS_HU)
 
 
 def dilated(mask: Mask, reach_mm: float) -> Mask:

@@ -149,7 +149,8 @@ def grow(change: Change, depth: F32, modelled: F32 | None) -> Grown:
     bound = distance < REACH_FROM_PROBE_MM
     if modelled is not None:
         bound &= modelled > -LEAK_MM
-    candidate = (depth > 0) & (change.trusted > 0.25) | (distance < SEED_MM[0])
+    passable = (change.trusted > 0.25) | change.hidden
+    candidate = (depth > 0) & passable | (distance < SEED_MM[0])
     beyond = candidate & ~bound
     leaked = int(beyond.sum()) > LEAK_VOXELS and _leaks(candidate, bound, beyond)
     allowed = candidate & bound
