@@ -29,6 +29,9 @@ RAMP_S: Final = 60.0
 """Until the shaft is cold."""
 
 BLOOD_J_PER_M3K: Final = 1050.0 * 3617.0
+ROUNDING_S: Final = 1e-6
+"""Times that differ by less are one: many small steps do not add up to the last bit."""
+
 STABLE: Final = 0.9
 """Share of the longest stable time step that is used."""
 REFRESH_STEPS: Final = 4
@@ -196,14 +199,14 @@ class FreezeSolver:
         ValueError
             The time lies in the past.
         """
-        if to_s < self.time_s:
+        if to_s < self.time_s - ROUNDING_S:
             raise ValueError(f"cannot step back from {self.time_s} s to {to_s} s")
         waiting = [time_s for time_s in watch if self.time_s < time_s <= to_s]
-        while to_s - self.time_s > 1e-6:
+        while to_s - self.time_s > ROUNDING_S:
             count = min(REFRESH_STEPS, int(np.ceil((to_s - self.time_s) / self.step_s)))
             step_s = min(self.step_s, (to_s - self.time_s) / count)
             self._run(count, step_s)
-            while waiting and self.time_s > waiting[0] - 1e-6:
+            while waiting and self.time_s > waiting[0] - ROUNDING_S:
                 passed_s = waiting.pop(0)
                 if seen is not None:
                     seen(passed_s)
