@@ -131,3 +131,16 @@ def test_nothing_happens_before_the_probes_are_on() -> None:
 def test_frozen_fraction() -> None:
     cold = np.array([37.0, -1.0, -4.5, -8.0, -140.0], dtype=np.float32)
     assert frozen_fraction(cold).tolist() == [0, 0, 0.5, 1, 1]
+
+
+def test_the_same_time_may_be_asked_for_twice() -> None:
+    solver = _solver(_probes(1), 0.01, 2.5)
+    solver.switch(on=True)
+    hair_over = 0
+    for to_s in range(60, 300, 60):
+        solver.advance(to_s)
+        hair_over += solver.time_s > to_s
+        solver.advance(to_s)
+    # Steps do not always add up to the last bit, so this has been tried.
+    assert hair_over > 0
+    assert solver.time_s == pytest.approx(240)
