@@ -41,7 +41,12 @@ def moment_of(
     # time of its acquisition.
     others = (m for m in measurements if m.series_instance_uid != series_uid)
     earlier = [
-        Earlier(before_s(m), m.ice.volume_ml)
+        Earlier(
+            before_s=before_s(m),
+            volume_ml=m.ice.volume_ml,
+            margin_mm=m.tumour.margin_mm.value if m.tumour is not None else None,
+            distances_mm=tuple((s.name, s.distance_mm.value) for s in m.structures),
+        )
         for m in others
         if m.role is Role.MONITORING and m.ice is not None and before_s(m) > 0
     ]

@@ -4,7 +4,7 @@ The freezing model that was fitted to the scan is let run on. Only how much the 
 taken from it; it is added to what was measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from segmentation.estimate import Estimate
 from segmentation.freezing import FreezingModel
 from segmentation.ground import Ground
 from segmentation.ice import Ice
-from segmentation.moment import Moment
+from segmentation.moment import Earlier, Moment
 from segmentation.rigid import Rigid
 from segmentation.sampling import sample
 from segmentation.structures import Structure
@@ -40,11 +40,15 @@ PACE_RANGE = (0.4, 1.8)
 """How fast the ice goes through the model's time: the earlier scans of this freeze tell, against
 the expectation that it is as fast as ours, which weighs like this many seconds of them."""
 
+RATIO_PRIOR_MM = 1.0
+RATIO_RANGE = (0.3, 1.5)
+"""A distance has changed so many times as much as modelled; the first says as much for 1."""
+
 POINTS = 700
 """Of a structure's surface, that growth is looked up for."""
 
-STEPS_MM = np.arange(0.0, 16.0)
-"""Along the normal of the ice's edge, where times are looked up."""
+STEPS_MM = np.arange(-12.0, 16.0)
+"""Along the normal of the ice's edge, where times are looked up; the edge is at 0."""
 
 NEVER_S = 1e4
 """Beyond the modelled region."""
@@ -148,11 +152,19 @@ def forecast(
     steps = (*AHEAD_S, *FURTHER_S)
     to_baseline = baseline_to_scan.inverse()
     tumour = _Reach(ice, margin[0], planning_to_scan, coming, to_baseline)
-    margins = [_grown(margin[1], tumour.margin(step * pace), step) for step in steps]
+    earlier = moment.same_freeze(ice.volume_ml)
+    last = earlier[-1] if earlier else None
+    before_mm = last.margin_mm if last is not None else None
+    ratio = _ratio(margin[1].value, before_mm, last, tumour.margin, pace)
+    margins = [_grown(margin[1], ratio * tumour.margin(step * pace), step) for step in steps]
     distances = []
     for structure, distance in clearances:
         reach = _Reach(ice, structure, planning_to_scan, coming, to_baseline)
-        distances.append([_grown(distance, reach.distance(step * pace), step) for step in steps])
+        before_mm = dict(last.distances_mm).get(structure.name) if last is not None else None
+        ratio = _ratio(distance.value, before_mm, last, reach.distance, pace)
+        distances.append(
+            [_grown(distance, ratio * reach.distance(step * pace), step) for step in steps]
+        )
     volumes = [_volume(ice, coming, step * pace) for step in AHEAD_S]
     return Forecast(
         pace=pace,
@@ -233,10 +245,15 @@ class _Coming:
     def gains(
         self, points_lps_mm: NDArray[np.float64], outwards: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        """(N, G): seconds after which points of the edge will have moved ``STEPS_MM`` outwards."""
+        """(N, G): seconds after which points of the edge are ``STEPS_MM`` further out."""
         line = points_lps_mm[:, None] + STEPS_MM[:, None] * outwards[:, None]
         times = sample(self.arrival_s, line, outside=NEVER_S)
-        return np.maximum.accumulate(times - times[:, :1], axis=1)
+        edge = int(np.searchsorted(STEPS_MM, 0.0))
+        times -= times[:, edge : edge + 1]
+        times[:, edge:] = np.maximum.accumulate(times[:, edge:], axis=1)
+        inwards = times[:, edge::-1]
+        times[:, edge::-1] = np.minimum.accumulate(inwards, axis=1)
+        return times
 
 
 class _Reach:
@@ -275,6 +292,25 @@ class _Reach:
         share = np.clip((seconds - low) / np.maximum(high - low, 1e-3), 0, 1)
         moved = STEPS_MM[last] + share * (STEPS_MM[1] - STEPS_MM[0])
         return np.asarray(self._depth + moved, dtype=np.float64)
+
+
+def _ratio(
+    now_mm: float,
+    before_mm: float | None,
+    last: Earlier | None,
+    change: Callable[[float], float],
+    pace: float,
+) -> float:
+    """How far this distance has changed since the last scan, against what the model says.
+
+    What decides a distance is one place, which may freeze slower or faster than all of the ice.
+    """
+    if last is None or before_mm is None:
+        return 1.0
+    modelled = -change(-last.before_s * pace)
+    seen = (now_mm - before_mm) * np.sign(modelled)
+    ratio = (seen + RATIO_PRIOR_MM) / (abs(modelled) + RATIO_PRIOR_MM)
+    return float(np.clip(ratio, *RATIO_RANGE))
 
 
 def _pace(coming: _Coming, moment: Moment, volume_ml: float) -> float:

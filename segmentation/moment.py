@@ -31,10 +31,20 @@ grow by 1.5 mm/min at their fastest (domain facts, 4.3)."""
 
 @dataclass(frozen=True)
 class Earlier:
-    """A scan measured before: how long ago, and its ice."""
+    """A scan measured before.
+
+    Attributes
+    ----------
+    before_s
+        How long before this one.
+    margin_mm, distances_mm
+        To the tumour, and to structures with their names.
+    """
 
     before_s: float
     volume_ml: float
+    margin_mm: float | None = None
+    distances_mm: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

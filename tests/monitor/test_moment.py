@@ -40,6 +40,11 @@ def ice(volume_ml: float) -> messages.Ice:
     return messages.Ice(volume_ml=volume_ml, visible_surface_fraction=0.7, longest_axis_mm=40)
 
 
+def before(before_s: float, volume_ml: float) -> Earlier:
+    """A made measurement, as the analysis is told of it."""
+    return Earlier(before_s, volume_ml, 2.0, (("Renal hilum", 20.0),))
+
+
 def test_nothing_pressed_and_nothing_measured() -> None:
     found = moment(at(300))
     assert found == Moment(phase=None, phase_s=0, cycle=0, baseline_s=300, earlier=())
@@ -60,7 +65,7 @@ def test_a_scan_older_than_its_baseline_has_no_time_since() -> None:
 
 def test_earlier_scans_in_order_of_time_the_latest_last() -> None:
     later, first = measurement(2, ice=ice(9)), measurement(1, ice=ice(4))
-    assert moment(at(300), later, first).earlier == (Earlier(180, 4), Earlier(60, 9))
+    assert moment(at(300), later, first).earlier == (before(180, 4), before(60, 9))
 
 
 def test_a_scan_without_ice_or_of_another_role_is_no_earlier_one() -> None:
@@ -70,16 +75,16 @@ def test_a_scan_without_ice_or_of_another_role_is_no_earlier_one() -> None:
 
 def test_a_scan_that_is_measured_late_knows_nothing_of_those_after_it() -> None:
     found = moment(at(130), measurement(1, ice=ice(4)), measurement(2), measurement(3))
-    assert found.earlier == (Earlier(10, 4),)
+    assert found.earlier == (before(10, 4),)
 
 
 def test_a_scan_is_not_its_own_predecessor() -> None:
     """Late slices make a scan's acquisition end later than when it was first measured."""
-    before = measurement(1, ice=ice(4))
+    sooner = measurement(1, ice=ice(4))
     provisional = measurement(2, ice=ice(9))
     uid = provisional.series_instance_uid
-    found = moment(at(241), before, provisional, series_uid=uid)
-    assert found.earlier == (Earlier(121, 4),)
+    found = moment(at(241), sooner, provisional, series_uid=uid)
+    assert found.earlier == (before(121, 4),)
 
 
 class Recording(ThreadPoolExecutor):
@@ -133,7 +138,11 @@ def test_after_a_restart_and_with_new_contours(quick: QuickCase, tmp_path: Path)
         apart_s = (second.acquired_at - first.acquired_at).total_seconds()
         ((_, found),) = moments
         assert first.ice is not None
-        assert found.earlier == (Earlier(apart_s, first.ice.volume_ml),)
+        assert first.tumour is not None
+        (earlier,) = found.earlier
+        assert (earlier.before_s, earlier.volume_ml) == (apart_s, first.ice.volume_ml)
+        assert earlier.margin_mm == first.tumour.margin_mm.value
+        assert dict(earlier.distances_mm) == {s.name: s.distance_mm.value for s in first.structures}
         assert found.phase is None
         assert apart_s < found.baseline_s < math.inf
 
