@@ -6,7 +6,13 @@ from pydantic import BaseModel, ConfigDict, model_validator
 class Wire(BaseModel):
     """Base of all messages: immutable, and no field that is not written down here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # A field with a default is for what was journaled before it existed; it is always sent.
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 Point = tuple[float, float, float]
