@@ -25,9 +25,6 @@ CLASS_PRIOR = 300.0
 """Voxels of a class that weigh as much as the wish that its level is that of all tissue, or, for
 fluid, which takes up none, that it has not changed."""
 
-CRACKED = 0.5
-"""Where the baseline showed kidney as surely as this, gas is a crack."""
-
 MIN_FAR = 300
 MOST_HU = 250.0
 """A change beyond this is none of tissue."""
@@ -45,7 +42,7 @@ class Change:
     ----------
     difference_hu
         Scan less baseline, smoothed, metal, bone and gas left out.
-    mean_hu, water, probe_distance_mm
+    mean_hu, water, kidney, probe_distance_mm
         See ``Ground``.
     trusted
         0 to 1: how well an edge would be seen here, in this scan and the baseline.
@@ -60,6 +57,7 @@ class Change:
     mean_hu: F32
     water: F32
     trusted: F32
+    kidney: Mask
     hidden: Mask
     gas: Mask
     probe_distance_mm: F32
@@ -79,6 +77,7 @@ class Change:
             self.mean_hu[window],
             self.water[window],
             self.trusted[window],
+            self.kidney[window],
             self.hidden[window],
             self.gas[window],
             self.probe_distance_mm[window],
@@ -126,7 +125,7 @@ def compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Change:
     keep, clean = usable(now, ground.near_shaft)
     # There is no gas in a kidney: where there was tissue of it, gas is a crack in the ice, and
     # belongs to it.
-    gas = (now < GAS_HU) & (ground.trusted < CRACKED)
+    gas = (now < GAS_HU) & ~ground.kidney
     keep &= ground.keep & ~gas
     clean &= ground.keep
     change = np.clip(now - ground.before_hu, -MOST_HU, MOST_HU)
@@ -140,7 +139,8 @@ def compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Change:
         mean_hu=ground.mean_hu,
         water=ground.water,
         trusted=trusted,
-        hidden=ground.under_shaft & (trusted < CRACKED),
+        kidney=ground.kidney,
+        hidden=ground.under_shaft & (trusted < 0.5),
         gas=gas,
         probe_distance_mm=ground.probe_distance_mm,
     )
@@ -148,7 +148,7 @@ def compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Change:
 
 def level_of(change: Change) -> Level:
     """From water-rich kidney that is too far from the probes to be frozen."""
-    far = (change.trusted > 0.9) & (change.probe_distance_mm > FAR_MM)
+    far = change.kidney & (change.trusted > 0.9) & (change.probe_distance_mm > FAR_MM)
     values, before = change.difference_hu[far], change.mean_hu[far]
     if len(values) < MIN_FAR:
         return Level(0.0, 0.0, (0.0,) * len(KNOTS_HU))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segmentation.bioheat import Stage
+from segmentation.bioheat import LEAST_SLOPE_S_PER_MM, Stage
 from segmentation.ground import Ground
 from segmentation.moment import Moment
 from segmentation.sampling import sample
@@ -24,8 +24,9 @@ CARRY_SIGMA_MM = 7.0
 CARRY_PRIOR = 0.02
 """Weight of "nothing is left over", so that far from any visible edge the fit alone decides."""
 
-BLENDS = (0.0, 0.5, 1.0)
-"""Mixtures of the courses at the least and the greatest perfusion."""
+BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+WARMTHS = (0.0, 0.5, 1.0)
+"""From the least perfusion to the greatest, and from cold vessels to warm ones."""
 
 KEPT = 6
 TEMPER_MM = 0.06
@@ -33,8 +34,9 @@ TEMPER_MM = 0.06
 
 TIMING_MM = 0.4
 SHORT_S = 30.0
+BEFORE_START = 1.0
 """A fitted time that is wrong by a factor of e counts as so much more residual; times shorter than
-the second are not told apart."""
+the second are not told apart, but for one before the stage began."""
 
 MIN_EDGE_POINTS = 150
 MAX_EDGE_POINTS = 1500
@@ -166,9 +168,9 @@ def _candidates(ground: Ground, edge: NDArray[np.float64]) -> list[Candidate]:
             [sample(_on(ground.heat, f.slope_s_per_mm), edge, outside=1) for f in fronts]
         )
         for perfusion in BLENDS:
-            for vessels in BLENDS:
+            for vessels in WARMTHS:
                 mix = _mixture(perfusion, vessels)
-                at, steep = mix @ times, mix @ slopes
+                at, steep = mix @ times, np.maximum(mix @ slopes, LEAST_SLOPE_S_PER_MM)
                 time_s = _weighted_median(at, np.float32(1) / steep)
                 residual = 1.48 * float(np.median(np.abs(time_s - at) / steep))
                 found.append(
@@ -184,6 +186,8 @@ def _timely(candidates: list[Candidate], moment: Moment) -> list[Candidate]:
     for candidate in candidates:
         timing = timings[candidate.stage]
         doubt = _beyond(candidate.time_s, timing.elapsed_s)
+        if candidate.time_s < 0:
+            doubt += BEFORE_START
         if candidate.stage == "thaw":
             doubt += _beyond(candidate.stop_s, timing.frozen_s)
         doubted.append(replace(candidate, doubt_mm=TIMING_MM * doubt))
@@ -199,9 +203,12 @@ def _beyond(time_s: float, span_s: tuple[float, float]) -> float:
 
 
 def _mixture(perfusion: float, vessels: float) -> F32:
-    """Weights of the ground's courses, in their order."""
-    both = np.outer([1 - vessels, vessels], [1 - perfusion, perfusion])
-    return both.ravel().astype(np.float32)
+    """Weights of the ground's courses, in their order.
+
+    Linear between two perfusions; what vessels change is added as it is at the middle one.
+    """
+    low, middle, high = max(0.0, 1 - 2 * perfusion), 1 - abs(2 * perfusion - 1), 2 * perfusion - 1
+    return np.array([low, middle - vessels, max(0.0, high), vessels], dtype=np.float32)
 
 
 def _weighed(candidates: list[Candidate]) -> tuple[Candidate, ...]:
@@ -254,7 +261,8 @@ def _front(ground: Ground, candidate: Candidate, *, lethal: bool) -> tuple[F32, 
         raise ValueError("there is no lethal isotherm in a thaw")
     mix = _mixture(candidate.perfusion, candidate.vessels)
     times = np.tensordot(mix, np.stack([f.times_s for f in kept]), 1)
-    return times, np.tensordot(mix, np.stack([f.slope_s_per_mm for f in kept]), 1)
+    slope = np.tensordot(mix, np.stack([f.slope_s_per_mm for f in kept]), 1)
+    return times, np.maximum(slope, LEAST_SLOPE_S_PER_MM)
 
 
 def _weighted_median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> float:

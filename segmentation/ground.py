@@ -44,6 +44,11 @@ DENSE_HU = 230.0
 """Excreted contrast: brighter than any enhanced kidney (120 to 180 HU, 220 at most; domain facts,
 1.1), and another in each scan."""
 
+DEEP_HU = (0.0, 110.0)
+DEEP_MM = 4.0
+"""Other organs move otherwise than the kidney, by a few mm; this deep inside soft tissue one sees
+no more of it than that, and ice shows there as well."""
+
 GAS_HU = -350.0
 
 HEAT_STEP_MM = 2.5
@@ -58,10 +63,10 @@ PROTOCOL = bioheat.Protocol(
 )
 """Freeze for 10 to 15 min, thaw for 5 to 10, freeze again (domain facts, 2.1)."""
 
-PERFUSIONS = (0.003, 0.013)
-"""1/s, of kidney and tumour. From 0.006 to 0.02 reproduces balls of 2 to 3 cm round one probe
-(domain facts, 6.4); on this coarse grid the same balls come about at two thirds of that. Which is
-right is fitted."""
+PERFUSIONS = (0.003, 0.009, 0.02)
+"""1/s, of kidney and tumour. From 0.006 to 0.02 reproduces balls of 2 to 3 cm round one probe, and
+a whole kidney has 0.067 (domain facts, 6.2 and 6.4); on this coarse grid the same balls come about
+at two thirds of that. Which is right is fitted."""
 
 OTHER_PERFUSION = 0.001
 FAT_PERFUSION = 0.0005
@@ -94,6 +99,8 @@ class Ground:
         False in metal, bone, gas and dense contrast, each with a rim.
     trusted
         0 to 1: how well an ice edge would be seen here.
+    kidney
+        Water-rich tissue of the kidney, tumour included.
     under_shaft
         Kidney, but for the metal in it.
     near_shaft
@@ -106,7 +113,7 @@ class Ground:
         Grid of ``courses``, 2.5 mm.
     courses
         When tissue freezes and melts: one for each of ``PERFUSIONS`` with the hilum's vessels as
-        any tissue, then the same with their wall at body temperature.
+        any tissue, then the middle one with their walls at body temperature.
     """
 
     grid: Volume
@@ -115,6 +122,7 @@ class Ground:
     water: F32
     keep: Mask
     trusted: F32
+    kidney: Mask
     under_shaft: Mask
     near_shaft: Mask
     probe_distance_mm: F32
@@ -137,8 +145,8 @@ def survey(
     baseline
         In HU.
     kidney
-        Above 0.5 where the kidney is. Only there do two scans fit each other: fat, muscle and bowel
-        round it move otherwise, and a change there is no ice.
+        Above 0.5 where the kidney is. Only there, and deep inside of other organs, do two scans fit
+        each other: what lies round it moves otherwise, and a change there is no ice.
     probes
         At least one.
     tumour_lps_mm, hilum_lps_mm
@@ -160,7 +168,7 @@ def survey(
     ramp = (water - VISIBLE_WATER[0]) / (VISIBLE_WATER[1] - VISIBLE_WATER[0])
     inside = resample(kidney, grid, outside=0.0).array.astype(np.float32, copy=False)
     region = np.clip(2 * inside, 0, 1) * np.clip(ramp, 0, 1)
-    trusted = region * keep
+    trusted = np.maximum(region, _deep_inside(mean.astype(np.float32))) * keep
     trusted[before <= AIR_HU + 1] = 0
     heat, courses = _heat(baseline, kidney, probes, zones, hilum_lps_mm)
     return Ground(
@@ -170,6 +178,7 @@ def survey(
         water=np.maximum(water, 0.3).astype(np.float32),
         keep=keep,
         trusted=trusted.astype(np.float32),
+        kidney=region > 0.5,
         under_shaft=(region > 0.5) & near_shaft,
         near_shaft=near_shaft,
         probe_distance_mm=_probe_distance(grid, probes),
@@ -177,6 +186,13 @@ def survey(
         heat=heat,
         courses=courses,
     )
+
+
+def _deep_inside(mean_hu: F32) -> Mask:
+    """Soft tissue further than ``DEEP_MM`` from any other: muscle, spleen, liver."""
+    soft = (mean_hu > DEEP_HU[0]) & (mean_hu < DEEP_HU[1])
+    size = 2 * int(DEEP_MM / GRID_STEP_MM) + 1
+    return ndimage.minimum_filter(soft.view(np.uint8), size=size).view(np.bool_)
 
 
 def smooth(array: F32) -> F32:
@@ -189,6 +205,8 @@ def usable(hu: F32, near_shaft: Mask) -> tuple[Mask, Mask]:
 
     Parameters
     ----------
+    kidney
+        Water-rich tissue of the kidney, tumour included.
     under_shaft
         Kidney, but for the metal in it.
     near_shaft
@@ -264,7 +282,8 @@ def _heat(
         tissue = bioheat.Tissue(grid, water, supply.astype(np.float32), warm)
         return bioheat.run(tissue, probes, PROTOCOL)
 
-    wanted = [(perfusion, warm) for warm in (vessels & False, vessels) for perfusion in PERFUSIONS]
+    none = np.zeros_like(vessels)
+    wanted = [*((perfusion, none) for perfusion in PERFUSIONS), (PERFUSIONS[1], vessels)]
     with ThreadPoolExecutor(2) as threads:
         return grid, tuple(threads.map(lambda w: course(*w), wanted))
 
