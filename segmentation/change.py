@@ -1,6 +1,6 @@
 """What a scan shows against the baseline, on the ground's grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -83,6 +83,10 @@ class Change:
             self.probe_distance_mm[window],
         )
 
+    def in_kidney(self) -> "Change":
+        """The same, trusted nowhere else."""
+        return replace(self, trusted=self.trusted * self.kidney)
+
     def on_grid(self, array: NDArray[np.floating]) -> Volume:
         """An array on this grid."""
         grid = self.grid
@@ -107,6 +111,11 @@ class Level:
     overall_hu: float
     spread_hu: float
     classes_hu: tuple[float, ...]
+
+    @property
+    def most_hu(self) -> float:
+        """Largest change of a class, whatever its sign."""
+        return max(map(abs, self.classes_hu))
 
     def of(self, change: Change) -> F32:
         """The expected difference of unfrozen tissue."""

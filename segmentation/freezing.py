@@ -32,11 +32,14 @@ KEPT = 6
 TEMPER_MM = 0.06
 """Candidates are kept, and weighed by exp(-(residual - best) / this)."""
 
-TIMING_MM = 0.4
+TIMING_MM = 0.8
 SHORT_S = 30.0
 BEFORE_START = 1.0
 """A fitted time that is wrong by a factor of e counts as so much more residual; times shorter than
 the second are not told apart, but for one before the stage began."""
+
+UNUSUAL_MM = 0.2
+"""The same against the least and the greatest perfusion that occur: the middle is likelier."""
 
 MIN_EDGE_POINTS = 150
 MAX_EDGE_POINTS = 1500
@@ -188,9 +191,10 @@ def _timely(candidates: list[Candidate], moment: Moment) -> list[Candidate]:
         doubt = _beyond(candidate.time_s, timing.elapsed_s)
         if candidate.time_s < 0:
             doubt += BEFORE_START
+        unusual = UNUSUAL_MM * (2 * candidate.perfusion - 1) ** 2
         if candidate.stage == "thaw":
             doubt += _beyond(candidate.stop_s, timing.frozen_s)
-        doubted.append(replace(candidate, doubt_mm=TIMING_MM * doubt))
+        doubted.append(replace(candidate, doubt_mm=TIMING_MM * doubt + unusual))
     return doubted
 
 

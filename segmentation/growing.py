@@ -22,7 +22,7 @@ DROP_RANGE_HU = (55.0, 105.0)
 ROUGH_SHARE = 0.5
 """Part of the drop at which the edge is taken at first, before it is known what lies outside."""
 
-EDGE_SHARE = 0.42
+EDGE_SHARE = 0.39
 """The same then. Half would be it, but blur pulls the edge of a ball inwards and ice at the edge is
 not yet at its darkest; together 0.3 mm on simulated scans."""
 

@@ -46,6 +46,9 @@ MIN_VOLUME_ML = 0.3
 NO_LEVEL_HU = 3.0
 """Unfrozen tissue that has changed by less has not changed."""
 
+UNEVEN_HU = 8.0
+"""Other organs change otherwise than the kidney: from here on ice is not looked for in them."""
+
 CONTRAST_HU = 20.0
 """From this on it has taken up contrast medium."""
 
@@ -64,8 +67,8 @@ EDGE_FLOOR_MM = 0.35
 UNKNOWN_NOISE = 0.2
 """Noise as a part of the drop, where there is too little unfrozen tissue to tell."""
 
-MODELLED_FLOOR_MM = 0.9
-RESIDUAL_SHARE = 0.7
+MODELLED_FLOOR_MM = 0.65
+RESIDUAL_SHARE = 0.5
 UNMODELLED_MM = 3.0
 """Standard deviation of an edge that was not seen: at least, the part of the model's own residual
 that comes to it, and without a model."""
@@ -174,6 +177,8 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
     """
     change = compare(scan, ground, baseline_to_scan)
     level = level_of(change)
+    if level.most_hu > UNEVEN_HU:
+        change = change.in_kidney()
     seen = _see(change, ground, level, moment)
     if seen is None:
         return None
@@ -203,7 +208,7 @@ class _Seen:
 
 def _see(change: Change, ground: Ground, level: Level, moment: Moment) -> _Seen | None:
     fallen = -change.difference_hu
-    if max(map(abs, level.classes_hu)) > NO_LEVEL_HU:
+    if level.most_hu > NO_LEVEL_HU:
         fallen += level.of(change)
     fallen /= change.water
     distance = change.probe_distance_mm

@@ -46,16 +46,16 @@ def volume_of_coarse(time_s: float) -> Volume:
 def test_where_it_was_not_seen_it_is_less_certain() -> None:
     ice = found(frozen("freeze", 420))
     seen, modelled = ice.visible > 0.95, ice.visible < 0.05
-    assert ice.edge_sd_mm[modelled].min() > 2 * ice.edge_sd_mm[seen].max()
+    assert ice.edge_sd_mm[modelled].min() > 1.5 * ice.edge_sd_mm[seen].max()
 
 
 def test_a_thaw_is_told_from_a_freeze_by_the_scan_before() -> None:
-    true = volume_of(candidate("thaw", 200)).array > 0
+    true = volume_of(candidate("thaw", 100)).array > 0
     before = Earlier(240.0, 1.4 * float(true.sum()) * 2 / 1000)
-    ice = found(frozen("thaw", 200), Moment(earlier=(Earlier(480.0, 5.0), before)))
+    ice = found(frozen("thaw", 100), Moment(earlier=(Earlier(480.0, 5.0), before)))
     assert ice.model is not None
     assert ice.model.candidates[0].stage == "thaw"
-    assert dice(ice, "thaw", 200) > 0.9
+    assert dice(ice, "thaw", 100) > 0.9
 
 
 @pytest.mark.parametrize("rise_hu", [40.0, 90.0, -30.0])
