@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813  its usual name
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from dicom_listener.pixels import PixelError, read_volume
 from monitor import artefact
@@ -85,8 +86,13 @@ class Found:
 
 
 def warm_up() -> None:
-    """First thing in each process: one thread a filter, so that results repeat to the bit."""
+    """First thing in each process: one thread a filter, so that results repeat to the bit.
+
+    On scans of this size the second thread of a matrix product costs more than it saves as soon as
+    anything else wants the processor.
+    """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    threadpool_limits(1)
 
 
 def ready() -> bool:
