@@ -92,7 +92,7 @@ def warm_up() -> None:
     anything else wants the processor.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    threadpool_limits(1)
+    threadpool_limits(1)  # type: ignore[no-untyped-call]
 
 
 def ready() -> bool:
