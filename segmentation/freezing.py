@@ -41,6 +41,11 @@ the second are not told apart, but for one before the stage began."""
 UNUSUAL_MM = 0.2
 """The same against the least and the greatest perfusion that occur: the middle is likelier."""
 
+BELIEVED_MM = 2.0
+BELIEVED_RESIDUALS = 2.0
+"""Heat spreads evenly: a visible edge this far from the fitted one is something else that darkens,
+a streak or contrast medium that has gone."""
+
 MIN_EDGE_POINTS = 150
 MAX_EDGE_POINTS = 1500
 CLIP_MM = 12.0
@@ -142,6 +147,11 @@ def fit(ground: Ground, edge_lps_mm: NDArray[np.float64], moment: Moment) -> Fre
     return rough if allowed == rough.candidates else _combined(ground, edge, allowed)
 
 
+def believed_mm(residual_mm: float) -> float:
+    """How far outside of a model with this residual a visible edge is still believed."""
+    return BELIEVED_MM + BELIEVED_RESIDUALS * residual_mm
+
+
 def _combined(
     ground: Ground, edge: NDArray[np.float64], candidates: tuple[Candidate, ...]
 ) -> FreezingModel:
@@ -150,12 +160,14 @@ def _combined(
     weights = np.array([c.weight for c in candidates], dtype=np.float32)
     depth = np.tensordot(weights, depths, 1)
     square = np.tensordot(weights, (depths - depth) ** 2, 1)
+    best = candidates[0].residual_mm
     left_over = sample(_on(grid, depth), edge, outside=0.0).astype(np.float64)
-    carried = _carried(grid, edge, left_over)
+    most = believed_mm(best)
+    carried = _carried(grid, edge, np.clip(left_over, -most, most))
     return FreezingModel(
         depth=_on(grid, np.clip(depth - carried, -CLIP_MM, CLIP_MM)),
         spread_mm=_on(grid, np.sqrt(square)),
-        residual_mm=candidates[0].residual_mm,
+        residual_mm=best,
         candidates=candidates,
         left_over_mm=carried,
     )

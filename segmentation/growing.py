@@ -151,11 +151,12 @@ def grow(change: Change, depth: F32, modelled: F32 | None) -> Grown:
         bound &= modelled > -LEAK_MM
     passable = (change.trusted > 0.25) | change.hidden
     candidate = (depth > 0) & passable | (distance < SEED_MM[0])
+    ring = distance < SEED_MM[1]
     beyond = candidate & ~bound
-    leaked = int(beyond.sum()) > LEAK_VOXELS and _leaks(candidate, bound, beyond)
+    leaked = int(beyond.sum()) > LEAK_VOXELS and _leaks(candidate, beyond, ring)
     allowed = candidate & bound
     core = ndimage.binary_erosion(allowed, iterations=1)
-    grown = _touching(core, distance < SEED_MM[1])
+    grown = _touching(core, ring)
     grown = ndimage.binary_dilation(grown, iterations=2) & allowed
     grown = ndimage.binary_fill_holes(grown)
     near_edge = ndimage.binary_dilation(grown, iterations=1)
@@ -167,9 +168,10 @@ def grow(change: Change, depth: F32, modelled: F32 | None) -> Grown:
     return Grown(np.where(agrees, depth, inside).astype(np.float32), leaked)
 
 
-def _leaks(candidate: Mask, bound: Mask, beyond: Mask) -> bool:
-    """Whether much of what lies beyond hangs together with what lies within."""
-    return int((beyond & _touching(candidate, candidate & bound)).sum()) > LEAK_VOXELS
+def _leaks(candidate: Mask, beyond: Mask, ring: Mask) -> bool:
+    """Whether growth without a bound would go far beyond it."""
+    unbound = _touching(ndimage.binary_erosion(candidate, iterations=1), ring)
+    return int((unbound & beyond).sum()) > LEAK_VOXELS
 
 
 def _touching(mask: Mask, seed: Mask) -> Mask:

@@ -244,14 +244,14 @@ def _complete(
         slice(a.start - b.start, a.stop - b.start) for a, b in zip(seen.window, window, strict=True)
     )
     depth[inner] = seen.grown.depth
-    field = _join(part, depth, seen.model)
+    field, share = _join(part, depth, seen.model)
     if field is None:
         return None
     volume_ml = float(np.clip(field / GRID_STEP_MM + 0.5, 0, 1).sum()) * GRID_STEP_MM**3 / 1000
     if volume_ml < MIN_VOLUME_ML:
         return None
     surface = surface_of(part.on_grid(field))
-    shown = sample(part.on_grid(part.trusted), surface.points_lps_mm, outside=0.0)
+    shown = sample(part.on_grid(share), surface.points_lps_mm, outside=0.0)
     noise_hu = _noise_hu(part, field)
     sd_mm = _edge_sd_mm(surface, shown, seen.model, noise_hu / seen.drop_hu, slice_mm)
     return Ice(
@@ -297,7 +297,7 @@ def _edge_sd_mm(
         spread = sample(model.spread_mm, surface.points_lps_mm, outside=UNMODELLED_MM)
         rest = np.hypot(MODELLED_FLOOR_MM, RESIDUAL_SHARE * model.residual_mm)
         modelled = np.hypot(np.hypot(spread, np.float32(rest)), np.float32(seen))
-    share = np.clip(2 * visible - 1, 0, 1)
+    share = np.clip(visible, 0, 1)
     return (share * np.float32(seen) + (1 - share) * modelled).astype(np.float32)
 
 
@@ -315,28 +315,40 @@ def _moved(surface: Surface, move: Rigid) -> Surface:
     )
 
 
-def _join(change: Change, seen: F32, model: FreezingModel | None) -> F32 | None:
-    """One level set: seen where it can be seen, modelled elsewhere; one piece, no holes."""
+def _shares(change: Change, seen: F32, model: FreezingModel) -> tuple[F32, F32]:
+    """How much of the surface is what is seen, and the model's depth.
+
+    What is seen as ice far outside of the model is not believed.
+    """
+    resampled = resample(model.depth, change.grid, outside=-freezing.CLIP_MM)
+    outside_mm = -resampled.array - freezing.believed_mm(model.residual_mm)
+    share = np.clip(2 * change.trusted - 1, 0, 1)
+    share *= np.where(seen > -CLIP_MM, np.clip(1 - outside_mm / GRID_STEP_MM, 0, 1), 1)
+    modelled = np.clip(resampled.array, -CLIP_MM, CLIP_MM)
+    return share.astype(np.float32), modelled.astype(np.float32)
+
+
+def _join(change: Change, seen: F32, model: FreezingModel | None) -> tuple[F32 | None, F32]:
+    """One level set, in one piece and without holes, and 0 to 1 for how far it was seen.
+
+    Seen where it can be seen, modelled elsewhere; none where there is nothing at the probes.
+    """
     distance = change.probe_distance_mm
     if model is None:
         share = np.where(change.trusted > 0.25, 1.0, 0.0).astype(np.float32)
         modelled = np.where(distance < SEED_MM[1], 1.0, -CLIP_MM).astype(np.float32)
     else:
-        share = np.clip(2 * change.trusted - 1, 0, 1)
-        resampled = resample(model.depth, change.grid, outside=-freezing.CLIP_MM)
-        modelled = np.clip(resampled.array, -CLIP_MM, CLIP_MM).astype(np.float32, copy=False)
+        share, modelled = _shares(change, seen, model)
     field = smooth(share * seen + (1 - share) * modelled, JOIN_VOXELS)
     field[change.gas & (field > 0) & (distance > SEED_MM[1])] = -0.5
     labels, count = ndimage.label(field > 0)
-    if count == 0:
-        return None
     ring = (distance < SEED_MM[1]) & (labels > 0)
-    if not ring.any():
-        return None
+    if count == 0 or not ring.any():
+        return None, share
     largest = int(np.argmax(np.bincount(labels[ring])))
     body = ndimage.binary_fill_holes(labels == largest)
     field = np.where((field > 0) & ~body, np.float32(-0.5), field)
-    return np.where((field <= 0) & body, np.float32(0.5), field)
+    return np.where((field <= 0) & body, np.float32(0.5), field), share
 
 
 def _noise_hu(change: Change, field: F32) -> float:

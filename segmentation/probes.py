@@ -21,6 +21,10 @@ NEAR_TUMOUR_MM = 15.0
 MIN_LENGTH_MM = 30.0
 """Shorter pieces of metal are clips, stent ends or markers."""
 
+MIN_SHAFT_MM = 50.0
+"""A shaft leads from its tip past the tumour out of what is looked at, 60 mm and more; a calyx full
+of contrast medium is straight and bright over 40 mm at most."""
+
 GAP_MM = 15.0
 """A shaft that runs obliquely between thick slices shows gaps up to this."""
 
@@ -169,7 +173,7 @@ def _probe_on(
     )
     low, high = float(along[first]), float(along[last])
     filled = len(np.unique(np.round(along[first : last + 1])))
-    if high - low < MIN_LENGTH_MM or filled < MIN_FILL * (high - low):
+    if high - low < MIN_SHAFT_MM or filled < MIN_FILL * (high - low):
         return None
     two = middle + direction * low, middle + direction * high
     centre = tumour.mean(axis=0)
