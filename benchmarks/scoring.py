@@ -24,7 +24,7 @@ from benchmarks.reading import HILUM, ScoringError
 from benchmarks.solids import Apart, Points, Solid, apart, dice
 from benchmarks.summary import Summary
 
-Part = Literal["tuning", "test"]
+Part = Literal["tuning", "test", "fresh"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ MARK: Final[dict[bool | None, str]] = {True: "yes", False: "**no**", None: ABSEN
 
 
 def targets_table(cases: Sequence[CaseScore]) -> str:
-    """Each target, over all, tuning and test cases, and whether all three meet it."""
+    """Each target, over all cases and each part, and whether it is met everywhere."""
     columns = Columns.of(cases)
     summaries: list[Summary] = [getattr(columns, name) for name in COLUMNS]
     rows = []

@@ -8,16 +8,27 @@ from benchmarks.interval import CONFIDENTLY_WRONG_MM
 from benchmarks.scoring import CaseScore
 from benchmarks.summary import BIG_ICE_ML, REGISTRATION_GOAL_MM, Summary
 
-COLUMNS: Final = ("all", "tuning", "test")
+COLUMNS: Final = ("all", "tuning", "test", "fresh")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The same figures over all cases, those that constants were set on, and the others."""
+    """The same figures over all cases and over each part.
+
+    Attributes
+    ----------
+    tuning
+        What constants were set on.
+    test
+        What was held out.
+    fresh
+        The cases of ``test`` with another seed, looked at after everything was mended.
+    """
 
     all: Summary
     tuning: Summary
     test: Summary
+    fresh: Summary
 
     @staticmethod
     def of(cases: Sequence[CaseScore]) -> "Columns":
@@ -26,6 +37,7 @@ class Columns:
             all=Summary.of([s for c in cases for s in c.scans]),
             tuning=Summary.of([s for c in cases if c.part == "tuning" for s in c.scans]),
             test=Summary.of([s for c in cases if c.part == "test" for s in c.scans]),
+            fresh=Summary.of([s for c in cases if c.part == "fresh" for s in c.scans]),
         )
 
 

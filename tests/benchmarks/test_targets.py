@@ -91,9 +91,9 @@ def _case(part: Part, margin_error_mm: float, volume_ml: float = 20.0) -> CaseSc
 
 
 def test_columns_are_the_parts() -> None:
-    columns = Columns.of([_case("tuning", 1), _case("test", 3)])
+    columns = Columns.of([_case("tuning", 1), _case("test", 3), _case("fresh", 5)])
     found = [getattr(columns, name).margin_mae_mm for name in COLUMNS]
-    assert found == [2, 1, 3]
+    assert found == [3, 1, 3, 5]
 
 
 def test_the_table_tells_met_from_missed_and_where() -> None:
@@ -103,8 +103,8 @@ def test_the_table_tells_met_from_missed_and_where() -> None:
         line = next(r for r in targets_table(cases).splitlines() if "Margin, mean" in r)
         return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
-    assert row(good) == ["≤ 1.00", "0.30", "0.20", "0.40", "yes"]
-    assert row(bad) == ["≤ 1.00", "0.75", "0.00", "1.50", "**no**"]
+    assert row(good) == ["≤ 1.00", "0.30", "0.20", "0.40", "–", "yes"]
+    assert row(bad) == ["≤ 1.00", "0.75", "0.00", "1.50", "–", "**no**"]
     assert missed(good) == []
     assert missed(bad) == ["Margin, mean absolute error, mm: 1.50 (test), ≤ 1.00."]
 
