@@ -37,11 +37,11 @@ SPLIT = """\
 Cases are divided by name. On the *tuning* cases constants were set. The *test* cases were held \
 out: the kinds of their hard neighbours were known, their scans were not looked at before the \
 constants were fixed. Their first run met every target but three, and showed three faults: a \
-straight calyx full of contrast medium was taken for a probe, the over-correction of metal artefact \
-reduction for ice 5 mm further out, a moving muscle for a leak. These were mended, and nothing else \
-was changed. Since then the test cases are no longer unseen. So each of them is run once more with \
-another seed, that is another tumour, other breathing, contours, noise, probe strengths, perfusion \
-and conductivity: *fresh*, never looked at before the mending."""
+straight calyx full of contrast medium was taken for a probe, the over-correction of metal \
+artefact reduction for ice 5 mm further out, a moving muscle for a leak. These were mended, and \
+nothing else was changed. Since then the test cases are no longer unseen. So each of them is run \
+once more with another seed, that is another tumour, other breathing, contours, noise, probe \
+strengths, perfusion and conductivity: *fresh*, never looked at before the mending."""
 
 METHOD = """\
 Each case is one whole procedure written as DICOM files and measured by `icemargin analyse`, \
