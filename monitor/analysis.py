@@ -86,10 +86,10 @@ class Found:
 
 
 def warm_up() -> None:
-    """First thing in each process: one thread a filter, so that results repeat to the bit.
+    """First thing in each process: thread counts that are always the same.
 
-    On scans of this size the second thread of a matrix product costs more than it saves as soon as
-    anything else wants the processor.
+    Results then repeat to the bit. On scans of this size the second thread of a matrix product
+    costs more than it saves as soon as anything else wants the processor.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     threadpool_limits(1)  # type: ignore[no-untyped-call]

@@ -189,6 +189,8 @@ class Procedure:
             return adopted
         if self.baseline_uid is None:
             return self._reference_job(planning, record)
+        if record.order < self.series[self.baseline_uid].order:  # sent late: it can't hold ice
+            return self._verdict(record, Role.IGNORED, _EARLIER_BASELINE)
         if self.reference is None:
             return self._reference_job(planning, self.series[self.baseline_uid])
         measurement_id = uuid4().hex

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast, Lethal, forecast, lethal
 from segmentation.ground import Ground, survey
-from segmentation.ice import HiddenError, Ice, find_ice
+from segmentation.ice import HiddenError, Ice, UncertainError, find_ice
 from segmentation.kidney import kidney_region
 from segmentation.margins import Clearance, TumourMargin, clearance, tumour_margin
 from segmentation.moment import Moment
@@ -49,6 +49,9 @@ MAX_LEVEL_SPREAD_HU = 25.0
 
 MAX_HALF_WIDTH_MM = 5.0
 """An interval wider than this to either side says nothing about a margin of 5 mm."""
+
+NEAR_MM = 10.0
+"""Structures that are surely further away than this may be as uncertain as they like."""
 
 
 class NotAssessable(Exception):  # noqa: N818  it is an answer, not a fault
@@ -188,6 +191,7 @@ def prepare(
             registered = register(patch, baseline)
             _check(registered, "planning scan")
             tumour, hilum = (registered.transform.apply(points) for points in (tumour, hilum))
+            _check_shown(baseline, tumour)
         patch = kidney_patch(baseline, kidney, registered.transform, tumour, hilum)
     except RegistrationError as error:
         raise NotAssessable("registration_failed", str(error)) from error
@@ -216,7 +220,8 @@ def assess(
     ------
     NotAssessable
         ``registration_failed``, ``tumour_outside_scan``, ``no_probes``, ``metal_near``, ``no_ice``,
-        ``ice_leak``, ``contrast_changed``, ``ice_jump``, ``ice_leaves_scan`` or ``too_uncertain``.
+        ``ice_uncertain``, ``ice_leak``, ``contrast_changed``, ``ice_jump``, ``ice_leaves_scan`` or
+        ``too_uncertain``.
     """
     try:
         registered = register(reference.patch, scan)
@@ -227,11 +232,13 @@ def assess(
     to_scan = registered.transform.after(reference.planning_to_baseline.transform)
     tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
     _check_shown(scan, tumour)
-    ground = reference.ground or _ground(reference, registered.transform, scan, tumour)
+    ground = _ground(reference, registered.transform, scan, tumour)
     try:
         ice = find_ice(scan, ground, registered.transform, moment)
     except HiddenError as error:
         raise NotAssessable("metal_near", str(error)) from error
+    except UncertainError as error:
+        raise NotAssessable("ice_uncertain", str(error)) from error
     if ice is None:
         raise NotAssessable("no_ice", "No ice was found at the probes.")
     _check_ice(scan, ice, moment)
@@ -240,7 +247,8 @@ def assess(
     margin = tumour_margin(ice, reference.tumour, to_scan, registration_mm=residual)
     others = [s for s in reference.structures if s.kind != "tumour"]
     clearances = tuple(clearance(ice, s, to_scan, registration_mm=residual) for s in others)
-    _check_certain(margin.margin_mm, *(c.distance_mm for c in clearances))
+    near = [c.distance_mm for c in clearances if c.distance_mm.low < NEAR_MM]
+    _check_certain(margin.margin_mm, *near)
     stage("margins")
     tumour_found = reference.tumour, margin.margin_mm
     ahead = forecast(
@@ -252,7 +260,7 @@ def assess(
         [(c.structure, c.distance_mm) for c in clearances],
         to_scan,
     )
-    cold = lethal(ice, ground, moment, registered.transform, reference.tumour, to_scan)
+    cold = lethal(ice, ground, moment, registered.transform, reference.tumour, to_scan, residual)
     stage("forecast")
     centre = reference.planning_to_baseline.transform.apply(reference.tumour.centre_lps_mm)
     return Assessed(
@@ -292,11 +300,15 @@ def _check_shown(scan: Volume, tumour: NDArray[np.float64]) -> None:
 def _ground(
     reference: Reference, to_scan: Rigid, scan: Volume, tumour: NDArray[np.float64]
 ) -> Ground:
-    """The baseline with the probes that this scan shows: it had none itself."""
+    """The reference's; made anew where the scan shows probes that the baseline did not."""
     back = to_scan.inverse()
-    probes = tuple(probe.moved(back) for probe in find_probes(scan, tumour))
+    shown = [probe.moved(back) for probe in find_probes(scan, tumour)]
+    added = [p for p in shown if not any(p.same_as(known) for known in reference.probes)]
+    probes = (*reference.probes, *added)
     if not probes:
         raise NotAssessable("no_probes", "No cryoprobe was found near the tumour.")
+    if reference.ground is not None and not added:
+        return reference.ground
     to_baseline = reference.planning_to_baseline.transform
     return survey(
         reference.baseline,
@@ -313,6 +325,11 @@ def _check_ice(scan: Volume, ice: Ice, moment: Moment) -> None:
             "ice_leak", "The ice could not be told from its surroundings; growth had to be cut off."
         )
     level = ice.level
+    if not np.isfinite(level.spread_hu):
+        raise NotAssessable(
+            "contrast_changed",
+            "Too little unfrozen kidney is seen to tell whether it has changed since the baseline.",
+        )
     if abs(level.overall_hu) > MAX_LEVEL_HU or level.spread_hu > MAX_LEVEL_SPREAD_HU:
         raise NotAssessable(
             "contrast_changed",
@@ -334,7 +351,7 @@ def _check_ice(scan: Volume, ice: Ice, moment: Moment) -> None:
 
 def _check_certain(*distances: Estimate) -> None:
     widest = max((d.high - d.low) / 2 for d in distances)
-    if widest > MAX_HALF_WIDTH_MM:
+    if not widest <= MAX_HALF_WIDTH_MM:
         raise NotAssessable(
             "too_uncertain", f"The edge of the ice is uncertain by {widest:.0f} mm where it counts."
         )

@@ -116,11 +116,6 @@ class Front:
     times_s: F32
     slope_s_per_mm: F32
 
-    @property
-    def sign(self) -> int:
-        """1 where the ice grows with time, -1 where it melts."""
-        return -1 if self.stage == "thaw" else 1
-
 
 @dataclass(frozen=True, eq=False)
 class Course:

@@ -11,9 +11,10 @@ from segmentation.rigid import Rigid
 from segmentation.sampling import AIR_HU, resample
 from segmentation.volume import Volume
 
-FAR_MM = 21.0
-"""Kidney further than this from every freezing zone is not frozen: what has changed there has
-changed for another reason, contrast medium above all."""
+FAR_MM = (21.0, 16.0, 12.0)
+"""Kidney further than the first from every freezing zone is hardly ever frozen: what has changed
+there has changed for another reason, contrast medium above all. Nearer, at least most of it is not;
+that is where one looks in a small kidney."""
 
 CLASSES_HU = (18.0, 50.0, 100.0)
 """Borders of classes of tissue that take up contrast differently: fluid, unenhanced, enhanced."""
@@ -42,8 +43,10 @@ class Change:
     ----------
     difference_hu
         Scan less baseline, smoothed, metal, bone and gas left out.
-    mean_hu, water, kidney, probe_distance_mm
+    mean_hu, water, kidney, probe_distance_mm, nearest_probe
         See ``Ground``.
+    off
+        Numbers of probes round which nothing has frozen.
     trusted
         0 to 1: how well an edge would be seen here, in this scan and the baseline.
     hidden
@@ -61,6 +64,8 @@ class Change:
     hidden: Mask
     gas: Mask
     probe_distance_mm: F32
+    nearest_probe: NDArray[np.int8]
+    off: frozenset[int] = frozenset()
 
     def part(self, window: Window) -> "Change":
         """The same in a window of the grid, without copies."""
@@ -81,7 +86,14 @@ class Change:
             self.hidden[window],
             self.gas[window],
             self.probe_distance_mm[window],
+            self.nearest_probe[window],
+            self.off,
         )
+
+    @property
+    def idle(self) -> Mask:
+        """What is nearest to a probe that is off."""
+        return np.isin(self.nearest_probe, list(self.off))
 
     def in_kidney(self) -> "Change":
         """The same, trusted nowhere else."""
@@ -103,7 +115,8 @@ class Level:
     overall_hu
         Most of it.
     spread_hu
-        Robust standard deviation of what is left when the classes' levels are taken off.
+        Robust standard deviation of what is left when the classes' levels are taken off; infinite
+        where too little unfrozen kidney is seen to tell.
     classes_hu
         At ``KNOTS_HU`` of what the tissue was before.
     """
@@ -152,15 +165,20 @@ def compare(scan: Volume, ground: Ground, baseline_to_scan: Rigid) -> Change:
         hidden=ground.under_shaft & (trusted < 0.5),
         gas=gas,
         probe_distance_mm=ground.probe_distance_mm,
+        nearest_probe=ground.nearest_probe,
     )
 
 
 def level_of(change: Change) -> Level:
     """From water-rich kidney that is too far from the probes to be frozen."""
-    far = change.kidney & (change.trusted > 0.9) & (change.probe_distance_mm > FAR_MM)
+    shown = change.kidney & (change.trusted > 0.9)
+    for far_mm in FAR_MM:
+        far = shown & (change.probe_distance_mm > far_mm)
+        if far.sum() >= MIN_FAR:
+            break
+    else:
+        return Level(0.0, np.inf, (0.0,) * len(KNOTS_HU))
     values, before = change.difference_hu[far], change.mean_hu[far]
-    if len(values) < MIN_FAR:
-        return Level(0.0, 0.0, (0.0,) * len(KNOTS_HU))
     overall = float(np.median(values))
     levels = []
     for low, high in pairwise((-np.inf, *CLASSES_HU, np.inf)):

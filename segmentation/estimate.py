@@ -20,6 +20,10 @@ class Estimate:
         half = NINETY_PERCENT * sd
         return Estimate(max(value, least), max(value - half, least), max(value + half, least))
 
+    def down_to(self, low: float) -> "Estimate":
+        """The same, its interval reaching at least so far down."""
+        return Estimate(self.value, min(self.low, low), self.high)
+
     @property
     def sd(self) -> float:
         """Half the width, as a standard deviation."""

@@ -15,10 +15,11 @@ from segmentation.distances import least_depth
 from segmentation.estimate import Estimate
 from segmentation.freezing import FreezingModel
 from segmentation.ground import Ground
+from segmentation.growing import CLIP_MM
 from segmentation.ice import Ice
 from segmentation.moment import Earlier, Moment
 from segmentation.rigid import Rigid
-from segmentation.sampling import sample
+from segmentation.sampling import sample, voxel_centres
 from segmentation.structures import Structure
 from segmentation.surface import surface_of
 from segmentation.volume import Volume
@@ -34,6 +35,9 @@ WANTED_MARGIN_MM = 5.0
 
 GROWTH_SHARE = 0.25
 """Standard deviation of the modelled growth, as a part of it."""
+
+LEAST_ML = 0.5
+"""Modelled ice smaller than this tells nothing about its pace."""
 
 PACE_PRIOR_S = 180.0
 PACE_RANGE = (0.4, 1.8)
@@ -52,6 +56,9 @@ STEPS_MM = np.arange(-12.0, 16.0)
 
 NEVER_S = 1e4
 """Beyond the modelled region."""
+
+INSIDE_ICE_MM = 1.0
+"""Least depth of -20 C inside the ice; 1.5 mm in a well perfused kidney (domain facts, 6.4)."""
 
 LETHAL_SD_MM = 1.6
 """The gap between the edge and -20 C is 1.5 to 6 mm wide, by perfusion (domain facts, 6.4)."""
@@ -187,6 +194,7 @@ def lethal(
     baseline_to_scan: Rigid,
     tumour: Structure,
     planning_to_scan: Rigid,
+    registration_mm: float,
 ) -> Lethal | None:
     """Where the model has -20 C now; None while thawing, without a model, or where nothing is."""
     model = ice.model
@@ -200,11 +208,16 @@ def lethal(
         for c in model.candidates
     )
     heat = ground.heat
-    field = Volume(
+    moved = Volume(
         np.asarray(depth - model.left_over_mm, dtype=np.float32),
         baseline_to_scan.apply(heat.origin_lps_mm),
         baseline_to_scan.rotation @ heat.direction,
         heat.spacing_mm,
+    )
+    # However far off the model is, what is not ice is not at -20 C.
+    within = sample(ice.surface.field, voxel_centres(moved), outside=-CLIP_MM) - INSIDE_ICE_MM
+    field = Volume(
+        np.minimum(moved.array, within), moved.origin_lps_mm, moved.direction, moved.spacing_mm
     )
     surface = surface_of(field)
     if surface.empty:
@@ -214,11 +227,14 @@ def lethal(
     # A shell as thick as the surface is uncertain, on a ball of this volume.
     radius_mm = (volume * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
     shell_ml = 4 * np.pi * radius_mm**2 * LETHAL_SD_MM / 1000
+    edge_mm = float(np.median(ice.edge_sd_mm))
     inside = planning_to_scan.apply(tumour.inside_lps_mm)
     return Lethal(
         surface=field,
         volume_ml=Estimate.about(volume, shell_ml, least=0.0),
-        margin_mm=Estimate.about(worst.depth_mm, LETHAL_SD_MM),
+        margin_mm=Estimate.about(
+            worst.depth_mm, float(np.linalg.norm([LETHAL_SD_MM, edge_mm, registration_mm]))
+        ),
         covered_fraction=float(surface.holds(inside).mean()),
     )
 
@@ -249,7 +265,9 @@ class _Coming:
         line = points_lps_mm[:, None] + STEPS_MM[:, None] * outwards[:, None]
         times = sample(self.arrival_s, line, outside=NEVER_S)
         edge = int(np.searchsorted(STEPS_MM, 0.0))
+        beyond = times[:, edge] >= NEVER_S
         times -= times[:, edge : edge + 1]
+        times[beyond] = np.sign(STEPS_MM) * NEVER_S
         times[:, edge:] = np.maximum.accumulate(times[:, edge:], axis=1)
         inwards = times[:, edge::-1]
         times[:, edge::-1] = np.minimum.accumulate(inwards, axis=1)
@@ -321,6 +339,8 @@ def _pace(coming: _Coming, moment: Moment, volume_ml: float) -> float:
     first = scans[0]
     steps = np.arange(0.0, PACE_RANGE[1] * first.before_s + 30, 30.0)
     now = coming.volume_ml(0.0)
+    if now < LEAST_ML:
+        return 1.0
     shares = [coming.volume_ml(-step) / now for step in steps]
     # Volumes fall with the step backwards; np.interp wants them rising.
     back_s = float(np.interp(first.volume_ml / volume_ml, shares[::-1], steps[::-1]))

@@ -105,8 +105,10 @@ class Ground:
         Kidney, but for the metal in it.
     near_shaft
         Where bright voxels are metal: within 6 mm of a shaft.
-    probe_distance_mm
-        To the nearest freezing zone.
+    probe_distance_mm, nearest_probe
+        To the nearest freezing zone, and whose it is.
+    slice_mm
+        Of the baseline.
     probes
         In the baseline's frame.
     heat
@@ -126,6 +128,8 @@ class Ground:
     under_shaft: Mask
     near_shaft: Mask
     probe_distance_mm: F32
+    nearest_probe: NDArray[np.int8]
+    slice_mm: float
     probes: tuple[Probe, ...]
     heat: Volume
     courses: tuple[bioheat.Course, ...]
@@ -170,6 +174,7 @@ def survey(
     region = np.clip(2 * inside, 0, 1) * np.clip(ramp, 0, 1)
     trusted = np.maximum(region, _deep_inside(mean.astype(np.float32))) * keep
     trusted[before <= AIR_HU + 1] = 0
+    distance_mm, nearest = _probe_distance(grid, probes)
     heat, courses = _heat(baseline, kidney, probes, zones, hilum_lps_mm)
     return Ground(
         grid=grid,
@@ -181,7 +186,9 @@ def survey(
         kidney=region > 0.5,
         under_shaft=(region > 0.5) & near_shaft,
         near_shaft=near_shaft,
-        probe_distance_mm=_probe_distance(grid, probes),
+        probe_distance_mm=distance_mm,
+        nearest_probe=nearest,
+        slice_mm=float(baseline.spacing_mm[2]),
         probes=tuple(probes),
         heat=heat,
         courses=courses,
@@ -235,18 +242,22 @@ def dilated(mask: Mask, reach_mm: float) -> Mask:
     return ndimage.maximum_filter(mask.view(np.uint8), size=size).view(np.bool_)
 
 
-def _probe_distance(grid: Volume, probes: Sequence[Probe]) -> F32:
-    """mm from each voxel centre to the nearest freezing zone."""
+def _probe_distance(grid: Volume, probes: Sequence[Probe]) -> tuple[F32, NDArray[np.int8]]:
+    """mm from each voxel centre to the nearest freezing zone, and the number of its probe."""
     free = np.ones(grid.array.shape, dtype=bool)
-    for probe in probes:
+    owner = np.zeros(grid.array.shape, dtype=np.int8)
+    for number, probe in enumerate(probes):
         near, far = probe.active_ends_lps_mm
         count = max(2, int(np.linalg.norm(far - near) / (GRID_STEP_MM / 2)))
         index = np.rint(grid.to_index(np.linspace(near, far, count))).astype(int)
         inside = ((index >= 0) & (index < np.array(free.shape[::-1]))).all(axis=1)
         i, j, k = index[inside].T
         free[k, j, i] = False
-    distance_mm = ndimage.distance_transform_edt(free, sampling=GRID_STEP_MM)
-    return np.asarray(distance_mm, dtype=np.float32)
+        owner[k, j, i] = number
+    distance_mm, index = ndimage.distance_transform_edt(
+        free, sampling=GRID_STEP_MM, return_indices=True
+    )
+    return np.asarray(distance_mm, dtype=np.float32), owner[tuple(index)]
 
 
 def _near_shaft(grid: Volume, probes: Sequence[Probe]) -> Mask:

@@ -150,7 +150,7 @@ def grow(change: Change, depth: F32, modelled: F32 | None) -> Grown:
     if modelled is not None:
         bound &= modelled > -LEAK_MM
     passable = (change.trusted > 0.25) | change.hidden
-    candidate = (depth > 0) & passable | (distance < SEED_MM[0])
+    candidate = (depth > 0) & passable | (distance < SEED_MM[0]) & ~change.idle
     ring = distance < SEED_MM[1]
     beyond = candidate & ~bound
     leaked = int(beyond.sum()) > LEAK_VOXELS and _leaks(candidate, beyond, ring)

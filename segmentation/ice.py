@@ -7,7 +7,7 @@ without contrast. The edge is half-way between the ice and what lies just outsid
 there is hardly any drop, and the edge is taken from the freezing model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,11 @@ from segmentation.surface import Surface, surface_of
 from segmentation.volume import Volume
 
 MIN_SEED_FRACTION = 0.15
+NO_SEED_FRACTION = 0.04
+"""Of the tissue round a probe: at least so much has fallen where there is ice, at most so much by
+noise where there is none. In between nothing is said."""
+
+MIN_RING_VOXELS = 100
 MIN_RING_SHOWN = 0.03
 """Less of the tissue round the freezing zones than this, and it can't be said that there is no
 ice."""
@@ -51,6 +56,9 @@ UNEVEN_HU = 8.0
 
 CONTRAST_HU = 20.0
 """From this on it has taken up contrast medium."""
+
+OWN_VOXELS = 100
+"""Seen ice that a piece needs to be more than the shaft of a probe that is off."""
 
 JOIN_VOXELS = 0.7
 """Gaussian over the seam of seen and modelled."""
@@ -69,7 +77,7 @@ UNKNOWN_NOISE = 0.2
 
 MODELLED_FLOOR_MM = 0.65
 RESIDUAL_SHARE = 0.5
-UNMODELLED_MM = 3.0
+UNMODELLED_MM = 4.0
 """Standard deviation of an edge that was not seen: at least, the part of the model's own residual
 that comes to it, and without a model."""
 
@@ -84,6 +92,10 @@ Mask = NDArray[np.bool_]
 
 class HiddenError(ValueError):
     """Whether there is ice can't be seen; the message is a sentence for people."""
+
+
+class UncertainError(ValueError):
+    """There may be ice, or not; the message is a sentence for people."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +186,8 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
     ------
     HiddenError
         Too little of the tissue round the probes can be judged.
+    UncertainError
+        There may be a little ice.
     """
     change = compare(scan, ground, baseline_to_scan)
     level = level_of(change)
@@ -186,7 +200,11 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
         dark = _see(change, ground, level.without_rise(), moment)
         if dark is not None and moment.thaws_dead(seen.volume_ml, dark.volume_ml):
             seen = dark
-    return _complete(change, seen, level, baseline_to_scan, float(scan.spacing_mm[2]))
+    slice_mm = max(float(scan.spacing_mm[2]), ground.slice_mm)
+    ice = _complete(change, seen, level, baseline_to_scan, slice_mm)
+    if ice is None:
+        raise UncertainError("Something has darkened at the probes, too little to be measured.")
+    return ice
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +215,7 @@ class _Seen:
     grown: Grown
     drop_hu: float
     model: FreezingModel | None
+    off: frozenset[int]
 
     @property
     def volume_ml(self) -> float:
@@ -216,8 +235,13 @@ def _see(change: Change, ground: Ground, level: Level, moment: Moment) -> _Seen 
     shown = ring & (change.trusted > 0.5)
     if shown.sum() < MIN_RING_SHOWN * ring.sum():
         raise HiddenError("Metal, streaks, gas or fat hide the tissue round the probes.")
-    if (fallen[shown] > USUAL_DROP_HU / 2).mean() < MIN_SEED_FRACTION:
+    shares = _frozen_shares(fallen[shown], change.nearest_probe[shown])
+    most = max(shares.values(), default=0.0)
+    if most < MIN_SEED_FRACTION:
+        if most > NO_SEED_FRACTION:
+            raise UncertainError("It can't be told whether there is ice at the probes.")
         return None
+    change = replace(change, off=frozenset(n for n, s in shares.items() if s < NO_SEED_FRACTION))
     window = window_of(change, fallen)
     if window is None:
         return None
@@ -231,12 +255,22 @@ def _see(change: Change, ground: Ground, level: Level, moment: Moment) -> _Seen 
         modelled = resample(model.depth, part.grid, outside=-freezing.CLIP_MM).array
         if ((grown.depth > 0) & (modelled < -LEAK_MM)).any():
             grown = grow(part, depth, modelled.astype(np.float32, copy=False))
-    return _Seen(window, grown, drop, model)
+    return _Seen(window, grown, drop, model, change.off)
+
+
+def _frozen_shares(fallen: F32, probe: NDArray[np.int8]) -> dict[int, float]:
+    """Share of frozen voxels round each probe that can be judged: not all of them need to be on."""
+    count = np.bincount(probe)
+    frozen = np.bincount(probe, weights=fallen > USUAL_DROP_HU / 2, minlength=len(count))
+    return {
+        n: float(frozen[n] / count[n]) for n in range(len(count)) if count[n] >= MIN_RING_VOXELS
+    }
 
 
 def _complete(
     change: Change, seen: _Seen, level: Level, baseline_to_scan: Rigid, slice_mm: float
 ) -> Ice | None:
+    change = replace(change, off=seen.off)
     window = seen.window if seen.model is None else _with_model(seen.window, change, seen.model)
     part = change.part(window)
     depth = np.full(part.grid.array.shape, -CLIP_MM, dtype=np.float32)
@@ -318,20 +352,23 @@ def _moved(surface: Surface, move: Rigid) -> Surface:
 def _shares(change: Change, seen: F32, model: FreezingModel) -> tuple[F32, F32]:
     """How much of the surface is what is seen, and the model's depth.
 
-    What is seen as ice far outside of the model is not believed.
+    What is seen as ice far outside of the model is not believed. The model has all probes on: round
+    one that is off there is none.
     """
     resampled = resample(model.depth, change.grid, outside=-freezing.CLIP_MM)
     outside_mm = -resampled.array - freezing.believed_mm(model.residual_mm)
     share = np.clip(2 * change.trusted - 1, 0, 1)
     share *= np.where(seen > -CLIP_MM, np.clip(1 - outside_mm / GRID_STEP_MM, 0, 1), 1)
     modelled = np.clip(resampled.array, -CLIP_MM, CLIP_MM)
+    modelled[change.idle] = -CLIP_MM
     return share.astype(np.float32), modelled.astype(np.float32)
 
 
 def _join(change: Change, seen: F32, model: FreezingModel | None) -> tuple[F32 | None, F32]:
-    """One level set, in one piece and without holes, and 0 to 1 for how far it was seen.
+    """One level set without holes, and 0 to 1 for how far it was seen.
 
-    Seen where it can be seen, modelled elsewhere; none where there is nothing at the probes.
+    Seen where it can be seen, modelled elsewhere; none where there is nothing at the probes. Early
+    in a freeze each probe has a ball of its own: all are kept in which ice is seen.
     """
     distance = change.probe_distance_mm
     if model is None:
@@ -345,8 +382,12 @@ def _join(change: Change, seen: F32, model: FreezingModel | None) -> tuple[F32 |
     ring = (distance < SEED_MM[1]) & (labels > 0)
     if count == 0 or not ring.any():
         return None, share
-    largest = int(np.argmax(np.bincount(labels[ring])))
-    body = ndimage.binary_fill_holes(labels == largest)
+    touching = np.bincount(labels[ring], minlength=count + 1)
+    seen_ice = (seen > 0) & (change.trusted > 0.5)
+    kept = (touching > 0) & (np.bincount(labels[seen_ice], minlength=count + 1) >= OWN_VOXELS)
+    kept[int(np.argmax(touching))] = True
+    kept[0] = False
+    body = ndimage.binary_fill_holes(kept[labels])
     field = np.where((field > 0) & ~body, np.float32(-0.5), field)
     return np.where((field <= 0) & body, np.float32(0.5), field), share
 

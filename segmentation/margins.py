@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.distances import covered_fraction, gap, least_depth
-from segmentation.estimate import Estimate
+from segmentation.estimate import NINETY_PERCENT, Estimate
 from segmentation.ice import Ice
 from segmentation.rigid import Rigid
 from segmentation.structures import Structure
+
+BESIDE_POINTS = 700
+"""Of a structure's surface, that are asked how uncertain the ice is there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +60,10 @@ def tumour_margin(
 ) -> TumourMargin:
     """Margin of the ice to the tumour; ``to_scan`` takes the planning frame to the scan's."""
     worst = least_depth(ice.surface, tumour, to_scan)
+    margin = _estimate(worst.depth_mm, ice, worst.nearest, registration_mm)
+    depth, sd = _beside(ice, tumour, to_scan, registration_mm)
     return TumourMargin(
-        margin_mm=_estimate(worst.depth_mm, ice, worst.nearest, registration_mm),
+        margin_mm=margin.down_to(float((depth - NINETY_PERCENT * sd).min())),
         worst_point_lps_mm=worst.point_lps_mm,
         covered_fraction=covered_fraction(ice.surface, tumour, to_scan),
     )
@@ -72,11 +77,24 @@ def clearance(
     What the distance is where the two overlap, ``distances.gap`` says.
     """
     found = gap(ice.surface, structure, to_scan)
-    return Clearance(
-        structure,
-        _estimate(found.distance_mm, ice, found.nearest, registration_mm),
-        found.point_lps_mm,
-    )
+    distance = _estimate(found.distance_mm, ice, found.nearest, registration_mm)
+    if found.distance_mm > 0:
+        depth, sd = _beside(ice, structure, to_scan, registration_mm)
+        distance = distance.down_to(float((-depth - NINETY_PERCENT * sd).min()))
+    return Clearance(structure, distance, found.point_lps_mm)
+
+
+def _beside(
+    ice: Ice, structure: Structure, to_scan: Rigid, registration_mm: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N,) depths in the ice of points of a structure's surface, with their standard deviations.
+
+    Another place may be nearly as bad as the one that decides, and less certain.
+    """
+    points = structure.surface.points_lps_mm
+    chosen = to_scan.apply(points[:: max(1, len(points) // BESIDE_POINTS)])
+    depth, nearest = ice.surface.depth(chosen)
+    return depth, np.hypot(ice.edge_sd_mm[nearest], registration_mm)
 
 
 def _estimate(value: float, ice: Ice, at: int, registration_mm: float) -> Estimate:

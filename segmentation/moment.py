@@ -23,6 +23,10 @@ it is near its end."""
 SETTLE_S = 45.0
 """After a change of phase ice still goes on as before: the shaft takes a minute to cool."""
 
+FIRST_MM = 8.0
+FIRST_MM_PER_MIN = 4.0
+"""The same for a ball's radius at the first scan with ice, from the time of the baseline."""
+
 JUMP_MM = 2.5
 JUMP_MM_PER_MIN = 2.0
 """The radius of a ball of the ice's volume changes by no more than these together: three probes
@@ -91,8 +95,13 @@ class Moment:
         return growing if self._grown(volume_ml) else ("freeze", "thaw", "refreeze")
 
     def freezing(self, volume_ml: float) -> bool:
-        """Whether the ice is growing as far as is known."""
-        return "thaw" not in self.stages(volume_ml)
+        """Whether the ice is surely growing: it was pressed, or it has grown since the last scan.
+
+        What was pressed is not believed where the ice has shrunk.
+        """
+        if "thaw" in self.stages(volume_ml):
+            return False
+        return self.phase == "freeze" if self.phase is not None else self._grown(volume_ml)
 
     def timing(self, stage: Stage) -> Timing:
         """When the stage began, were the ice in it."""
@@ -120,7 +129,8 @@ class Moment:
     def jumps(self, volume_ml: float) -> bool:
         """Whether the ice would have grown or melted faster than ice can."""
         if not self.earlier:
-            return False
+            most_mm = FIRST_MM + FIRST_MM_PER_MIN * self.baseline_s / 60
+            return _radius_mm(volume_ml) > most_mm
         last = self.earlier[-1]
         change_mm = abs(_radius_mm(volume_ml) - _radius_mm(last.volume_ml))
         return change_mm > JUMP_MM + JUMP_MM_PER_MIN * last.before_s / 60
@@ -140,7 +150,7 @@ class Moment:
         """For each earlier scan whether the ice was growing then."""
         labels: list[bool] = []
         for n, scan in enumerate(self.earlier):
-            last = self.earlier[n - 1].volume_ml
+            last = self.earlier[max(n - 1, 0)].volume_ml
             if n == 0 or scan.volume_ml > last / SHRUNK:
                 labels.append(True)
             elif scan.volume_ml < SHRUNK * last:

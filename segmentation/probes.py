@@ -42,6 +42,11 @@ TRIALS = 600
 """Pairs of points tried for a line; with three in five points on five probes, one pair in forty is
 on one probe, and the chance to miss all in 600 is below one in a million."""
 
+SAME_MM = 5.0
+SAME_COSINE = 0.97
+"""A shaft that lies on another's line to this, 14 degrees, is that one: probes are put 10 to 20 mm
+apart."""
+
 MAX_POINTS = 4000
 MAX_PROBES = 8
 
@@ -76,6 +81,12 @@ class Probe:
         far = min(DEAD_TIP_MM + ACTIVE_LENGTH_MM, self.length_mm)
         near = min(DEAD_TIP_MM, self.length_mm / 2)
         return np.stack([self.tip_lps_mm + self.direction * d for d in (near, far)])
+
+    def same_as(self, other: "Probe") -> bool:
+        """Whether the other is this one, found in another scan: the shaft lies on its line."""
+        middle = self.active_ends_lps_mm.mean(axis=0) - other.tip_lps_mm
+        across = np.linalg.norm(middle - (middle @ other.direction) * other.direction)
+        return bool(across < SAME_MM and self.direction @ other.direction > SAME_COSINE)
 
     def moved(self, by: Rigid) -> "Probe":
         """Where it lies after a rigid motion."""

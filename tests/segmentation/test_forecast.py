@@ -32,7 +32,10 @@ TUMOUR = sphere("tumour", (0, 0, 0), SPHERE_MM)
 HILUM = sphere("hilum", (-26, 0, 0), 6.0)
 
 
-def measured(time_s: float, moment: Moment = Moment()) -> tuple[object, ...]:  # noqa: B008  frozen
+FREEZING = Moment(phase="freeze", phase_s=240.0, cycle=1)
+
+
+def measured(time_s: float, moment: Moment = FREEZING) -> tuple[object, ...]:
     """Ice, margin and distance of the block after so long a freeze."""
     ice = find_ice(frozen("freeze", time_s), block().ground, STILL, moment)
     assert ice is not None
@@ -77,12 +80,12 @@ def test_nothing_is_foretold_in_a_thaw() -> None:
     assert ice is not None
     estimate = Estimate.about(1, 1)
     assert forecast(ice, block().ground, moment, STILL, (TUMOUR, estimate), [], STILL) is None
-    assert lethal(ice, block().ground, moment, STILL, TUMOUR, STILL) is None
+    assert lethal(ice, block().ground, moment, STILL, TUMOUR, STILL, 0.3) is None
 
 
 def test_the_lethal_surface_is_smaller_than_the_ice() -> None:
     ice, margin, _, _ = measured(420)
-    cold = lethal(ice, block().ground, Moment(), STILL, TUMOUR, STILL)  # type: ignore[arg-type]
+    cold = lethal(ice, block().ground, FREEZING, STILL, TUMOUR, STILL, 0.3)  # type: ignore[arg-type]
     assert cold is not None
     assert 0.15 * ice.volume_ml < cold.volume_ml.value < 0.7 * ice.volume_ml  # type: ignore[attr-defined]
     assert cold.margin_mm.value < margin.value - 1.5  # type: ignore[attr-defined]

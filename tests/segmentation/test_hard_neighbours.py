@@ -38,21 +38,21 @@ WRONG_MM = 5.0
 
 
 def small(case: Case) -> Case:
-    """The case on 1.4 mm pixels and 4 mm slices: two scans of the freeze, one of the thaw."""
+    """The case on 1.6 mm pixels and 5 mm slices: one scan late in the freeze, one in the thaw."""
 
     def coarse(protocol: Protocol) -> Protocol:
-        count = round(protocol.slice_count * protocol.spacing_mm / 4.0)
-        return Protocol(144, 1.4, count, 4.0, 4.0, protocol.noise_hu)
+        count = round(protocol.slice_count * protocol.spacing_mm / 5.0)
+        return Protocol(128, 1.6, count, 5.0, 5.0, protocol.noise_hu)
 
     return replace(
         case,
         planning=coarse(case.planning),
         monitoring=coarse(case.monitoring),
         physics_mm=2.5,
-        resolution_mm=1.4,
+        resolution_mm=1.7,
         narrow_view=True,
         timeline=replace(
-            case.timeline, interval_s=400.0, thaw_s=300.0, refreeze_s=0.0, thaw_interval_s=300.0
+            case.timeline, interval_s=600.0, thaw_s=240.0, refreeze_s=0.0, thaw_interval_s=240.0
         ),
     )
 
@@ -125,9 +125,9 @@ def test_every_hard_neighbour_is_here() -> None:
 @pytest.mark.parametrize("name", HARD)
 def test_it_is_measured_or_refused(name: str) -> None:
     outcomes = procedure(small(CASES[name]))
-    assert len(outcomes) == 3
+    assert len(outcomes) == 2
     measured = [o for o in outcomes if isinstance(o.found, Assessed)]
-    assert len(measured) >= 2, [str(o.found) for o in outcomes]
+    assert measured, [str(o.found) for o in outcomes]
     for outcome in measured:
         found, truth = outcome.found, outcome.truth
         assert isinstance(found, Assessed)

@@ -1,16 +1,29 @@
 """Ice in a block of kidney and fat: seen, completed, and told from what is no ice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segmentation.change import compare, level_of
 from segmentation.freezing import volume_ml
-from segmentation.ice import HiddenError, Ice, find_ice
+from segmentation.ground import Ground, survey
+from segmentation.ice import HiddenError, Ice, UncertainError, find_ice
 from segmentation.moment import Earlier, Moment
 from segmentation.rigid import Rigid
-from segmentation.sampling import resample
+from segmentation.sampling import resample, voxel_centres
 from segmentation.volume import Volume
-from tests.segmentation.frozen_block import block, candidate, frozen, volume, volume_of
+from tests.segmentation.frozen_block import (
+    FAT_FROM_X_MM,
+    PROBE,
+    SPHERE_MM,
+    ball,
+    block,
+    candidate,
+    frozen,
+    volume,
+    volume_of,
+)
 
 FIRST = Moment()
 LATER = Moment(earlier=(Earlier(480.0, 15.0), Earlier(240.0, 30.0)))
@@ -94,6 +107,49 @@ def test_gas_beside_the_ice_is_none() -> None:
     mask = resample(ice.surface.field, block().baseline, outside=-3.0).array > 0
     assert mask[(i > 10)].mean() < 0.001
     assert mask[(i < -4)].sum() > 700
+
+
+@pytest.fixture(scope="module")
+def three_probes() -> Ground:
+    """The block with three probes 24 mm apart along z."""
+    probes = [PROBE.moved(Rigid(np.eye(3), np.array([0.0, 0.0, z]))) for z in (-24.0, 0.0, 24.0)]
+    return survey(block().baseline, block().kidney, probes, ball(SPHERE_MM), np.empty((0, 3)))
+
+
+def balls(radius_mm: float, *heights_mm: float) -> Volume:
+    """Ice round the middle of the freezing zones at these heights, where it can be seen."""
+    points = voxel_centres(block().baseline)
+    hu = block().baseline.array.astype(np.float32).copy()
+    for height in heights_mm:
+        away = np.linalg.norm(points - np.array([0.0, 0.0, height], dtype=np.float32), axis=-1)
+        share = np.clip(0.5 + (radius_mm - away) / 2, 0, 1)
+        hu -= np.where((hu < 500) & (points[..., 0] < FAT_FROM_X_MM), 85 * share, 0)
+    return volume(hu)
+
+
+def test_early_on_each_probe_has_a_ball_of_its_own(three_probes: Ground) -> None:
+    ice = find_ice(balls(9, -24, 24), three_probes, Rigid.identity(), FIRST)
+    assert ice is not None
+    heights = ice.surface.points_lps_mm[:, 2]
+    assert heights.min() < -30
+    assert heights.max() > 30
+
+
+def test_one_probe_of_several_is_enough(three_probes: Ground) -> None:
+    ice = find_ice(balls(8, 24), three_probes, Rigid.identity(), FIRST)
+    assert ice is not None
+    assert ice.surface.points_lps_mm[:, 2].mean() == pytest.approx(24, abs=2)
+
+
+def test_a_little_darkening_is_neither_ice_nor_none(three_probes: Ground) -> None:
+    with pytest.raises(UncertainError):
+        find_ice(balls(5.5, 0), three_probes, Rigid.identity(), FIRST)
+
+
+def test_without_enough_unfrozen_kidney_the_level_is_not_known() -> None:
+    change = compare(frozen("freeze", 420), block().ground, Rigid.identity())
+    small = replace(change, kidney=change.kidney & (change.probe_distance_mm < 10))
+    assert level_of(small).spread_hu == np.inf
 
 
 def test_without_ice_there_is_none() -> None:

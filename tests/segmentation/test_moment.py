@@ -35,7 +35,26 @@ def test_stages_follow_from_the_pressed_phase_and_the_volumes(
     moment: Moment, volume_ml: float, stages: tuple[str, ...]
 ) -> None:
     assert moment.stages(volume_ml) == stages
-    assert moment.freezing(volume_ml) is ("thaw" not in stages)
+
+
+@pytest.mark.parametrize(
+    ("moment", "volume_ml", "freezing"),
+    [
+        (Moment(phase="freeze", phase_s=20, cycle=1), 5, True),
+        (after(20, phase="freeze", phase_s=300, cycle=1), 30, True),
+        (after(20, phase="freeze", phase_s=300, cycle=1), 10, False),
+        (after(20), 30, True),
+        # The first scan may be of a thaw; what is not pressed is not known.
+        (Moment(), 10, False),
+        (after(20, phase="thaw", phase_s=300, cycle=1), 30, False),
+        (after(20, phase="thaw", phase_s=20, cycle=1), 30, False),
+        (after(20, phase="idle", phase_s=300, cycle=1), 30, False),
+    ],
+)
+def test_freezing_is_believed_only_where_it_is_sure(
+    moment: Moment, volume_ml: float, freezing: bool
+) -> None:
+    assert moment.freezing(volume_ml) is freezing
 
 
 def test_a_stage_began_between_the_scans_that_border_it() -> None:
@@ -56,7 +75,11 @@ def test_a_pressed_phase_tells_to_the_second() -> None:
 )
 def test_ice_does_not_jump(before_ml: float, now_ml: float, step_s: float, jumps: bool) -> None:
     assert after(before_ml, every_s=step_s).jumps(now_ml) is jumps
-    assert not Moment().jumps(now_ml)
+
+
+@pytest.mark.parametrize(("volume_ml", "baseline_s", "jumps"), [(20, 200, False), (80, 25, True)])
+def test_nor_does_the_first_ice(volume_ml: float, baseline_s: float, jumps: bool) -> None:
+    assert Moment(baseline_s=baseline_s).jumps(volume_ml) is jumps
 
 
 def test_the_scans_of_this_freeze_are_those_since_the_ice_last_shrank() -> None:
