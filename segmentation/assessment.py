@@ -339,8 +339,8 @@ def _check_ice(scan: Volume, ice: Ice, moment: Moment) -> None:
     if moment.jumps(ice.volume_ml):
         raise NotAssessable(
             "ice_jump",
-            f"The ice would be {ice.volume_ml:.0f} ml after {moment.earlier[-1].volume_ml:.0f} ml "
-            "in the scan before: faster than ice can change.",
+            f"The ice would be {ice.volume_ml:.0f} ml after {moment.last_ml:.0f} ml in the scan "
+            "before: faster than ice can change.",
         )
     index = scan.to_index(ice.surface.points_lps_mm)
     rim = BORDER_MM / scan.spacing_mm

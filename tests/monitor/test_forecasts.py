@@ -117,7 +117,8 @@ def test_a_scan_while_thawing_has_none(
 ) -> None:
     """The same ice, a little less than two minutes before."""
     scan = quick.monitoring[0].files
-    frozen = measure(scan, reference, tmp_path / "a.npz", Moment())
+    freezing = Moment(phase="freeze", phase_s=180, cycle=1)
+    frozen = measure(scan, reference, tmp_path / "a.npz", freezing)
     assert isinstance(frozen, Found)
     before = (Earlier(before_s=120, volume_ml=1.2 * frozen.volume_ml),)
     thawing = Moment(phase="thaw", phase_s=100, cycle=1, baseline_s=700, earlier=before)
