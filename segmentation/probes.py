@@ -47,6 +47,9 @@ SAME_COSINE = 0.97
 """A shaft that lies on another's line to this, 14 degrees, is that one: probes are put 10 to 20 mm
 apart."""
 
+SLICES_MM = 2.0
+"""Of thinner slices only every so many are looked at: a shaft is no shorter for it."""
+
 MAX_POINTS = 4000
 MAX_PROBES = 8
 
@@ -109,8 +112,10 @@ def find_probes(scan: Volume, tumour_lps_mm: ArrayLike) -> tuple[Probe, ...]:
     """
     tumour = np.atleast_2d(np.asarray(tumour_lps_mm, dtype=np.float64))
     near = scan.crop_around(tumour, SEARCH_REACH_MM)
-    points = near.to_lps(np.argwhere(near.array > METAL_HU)[:, ::-1])
-    reach_mm = float(np.hypot(LINE_REACH_MM, scan.spacing_mm[2] / 2))
+    every = max(1, round(SLICES_MM / float(scan.spacing_mm[2])))
+    index = np.argwhere(near.array[::every] > METAL_HU)[:, ::-1] * np.array([1, 1, every])
+    points = near.to_lps(index)
+    reach_mm = float(np.hypot(LINE_REACH_MM, every * scan.spacing_mm[2] / 2))
     generator = np.random.default_rng(0)
     probes: list[Probe] = []
     while len(probes) < MAX_PROBES:
