@@ -61,7 +61,9 @@ def case_named(name: str) -> Case:
 
 def case_lines() -> list[str]:
     """The named cases with their descriptions, a line each."""
-    return [f"{c.name:<16}{c.description}" for c in CASES.values() if not c.for_tests]
+    shown = [case for case in CASES.values() if not case.for_tests]
+    width = max(len(case.name) for case in shown) + 2
+    return [f"{case.name:<{width}}{case.description}" for case in shown]
 
 
 def write(simulation: Simulation, directory: Path, *, with_truth: bool) -> None:
