@@ -325,11 +325,6 @@ def _check_ice(scan: Volume, ice: Ice, moment: Moment) -> None:
             "ice_leak", "The ice could not be told from its surroundings; growth had to be cut off."
         )
     level = ice.level
-    if not np.isfinite(level.spread_hu):
-        raise NotAssessable(
-            "contrast_changed",
-            "Too little unfrozen kidney is seen to tell whether it has changed since the baseline.",
-        )
     if abs(level.overall_hu) > MAX_LEVEL_HU or level.spread_hu > MAX_LEVEL_SPREAD_HU:
         raise NotAssessable(
             "contrast_changed",

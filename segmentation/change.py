@@ -126,6 +126,11 @@ class Level:
     classes_hu: tuple[float, ...]
 
     @property
+    def known(self) -> bool:
+        """Whether enough unfrozen kidney was seen."""
+        return bool(np.isfinite(self.spread_hu))
+
+    @property
     def most_hu(self) -> float:
         """Largest change of a class, whatever its sign."""
         return max(map(abs, self.classes_hu))

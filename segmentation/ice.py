@@ -187,10 +187,15 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
     HiddenError
         Too little of the tissue round the probes can be judged.
     UncertainError
-        There may be a little ice.
+        There may be a little ice, or it can't be told what else has changed.
     """
     change = compare(scan, ground, baseline_to_scan)
     level = level_of(change)
+    if not level.known:
+        # Enhanced tissue hides ice, tissue that has lost its medium looks like ice.
+        raise UncertainError(
+            "Too little unfrozen kidney is seen to tell whether it has changed since the baseline."
+        )
     if level.most_hu > UNEVEN_HU:
         change = change.in_kidney()
     seen = _see(change, ground, level, moment)

@@ -149,7 +149,15 @@ def test_a_little_darkening_is_neither_ice_nor_none(three_probes: Ground) -> Non
 def test_without_enough_unfrozen_kidney_the_level_is_not_known() -> None:
     change = compare(frozen("freeze", 420), block().ground, Rigid.identity())
     small = replace(change, kidney=change.kidney & (change.probe_distance_mm < 10))
-    assert level_of(small).spread_hu == np.inf
+    assert not level_of(small).known
+    assert level_of(change).known
+
+
+def test_nor_is_there_said_to_be_no_ice_then() -> None:
+    """A scan called free of ice may become the baseline."""
+    ground = replace(block().ground, kidney=block().ground.kidney & False)
+    with pytest.raises(UncertainError):
+        find_ice(block().baseline, ground, Rigid.identity(), FIRST)
 
 
 def test_without_ice_there_is_none() -> None:
