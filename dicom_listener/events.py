@@ -1,8 +1,8 @@
-"""What the listener tells its owner. Each event's docstring says when it is sent.
+"""What the listener tells of. Each event's docstring says when it is sent.
 
 Events come from the listener's own threads, one thread for each association; the events of one
-association are in order. The sink must return at once (put the event into a queue) and must not
-raise: while it runs, the sender waits for its answer.
+association are in order. The sink writes them down (``ledger``): what carries an answer to a peer
+is durable when it returns; an OSError from it means that it is not, and the peer is told so.
 """
 
 from dataclasses import dataclass
@@ -78,13 +78,130 @@ class ObjectRefused:
 
 
 @dataclass(frozen=True)
+class AssociationOpened:
+    """An association was accepted.
+
+    Attributes
+    ----------
+    peer
+        Name of the configured peer that the caller was recognized as.
+    certificate
+        Subject of the caller's TLS certificate; empty where it has shown none.
+    """
+
+    association_id: str
+    calling_ae_title: str
+    peer_address: str
+    peer: str
+    secure: bool
+    certificate: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class AssociationRejected:
+    """A connection or an association was not let in. ``reason`` is a sentence."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class AssociationEnded:
-    """An association is over. Nothing else comes of it after this."""
+    """An association is over. Nothing else comes of it after this.
+
+    Attributes
+    ----------
+    objects, refused
+        C-STORE requests answered with Success, and with a failure.
+    octets
+        Bytes of data sets that were stored.
+    seconds
+        From its acceptance to its end.
+    reason
+        Why it was aborted, as far as that is known; empty when it was released.
+    """
 
     association_id: str
     calling_ae_title: str
     how: How
     at: datetime
+    objects: int = 0
+    refused: int = 0
+    octets: int = 0
+    seconds: float = 0.0
+    reason: str = ""
 
 
-ListenerEvent = ObjectStored | ObjectRefused | AssociationEnded
+StepStatus = Literal["IN PROGRESS", "COMPLETED", "DISCONTINUED"]
+"""Performed Procedure Step Status (0040,0252) (PS3.3, C.4.14)."""
+
+
+@dataclass(frozen=True)
+class PerformedSeries:
+    """One series of a performed procedure step, and the SOP instances that it consists of."""
+
+    series_instance_uid: str
+    instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepReported:
+    """A modality performed procedure step was created or changed. Sent before its answer.
+
+    Attributes
+    ----------
+    status
+        After the change.
+    series
+        Performed Series Sequence (0040,0340), as it stands after the change.
+    """
+
+    step_uid: str
+    status: StepStatus
+    series: tuple[PerformedSeries, ...]
+    association_id: str
+    calling_ae_title: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CommitmentRequested:
+    """Storage commitment was asked for (PS3.4, annex J). Sent before the N-ACTION's answer.
+
+    Attributes
+    ----------
+    instances
+        (SOP class UID, SOP instance UID) of each that is asked for.
+    """
+
+    transaction_uid: str
+    instances: tuple[tuple[str, str], ...]
+    association_id: str
+    calling_ae_title: str
+    peer: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CommitmentReported:
+    """The report on a storage commitment was delivered to the peer, or given up."""
+
+    transaction_uid: str
+    delivered: bool
+    at: datetime
+
+
+ListenerEvent = (
+    ObjectStored
+    | ObjectRefused
+    | AssociationOpened
+    | AssociationRejected
+    | AssociationEnded
+    | StepReported
+    | CommitmentRequested
+    | CommitmentReported
+)

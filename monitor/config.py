@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -64,6 +64,53 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"not a network as in 192.0.2.0/24 or 192.0.2.17 ({error})") from error
+
+
+def _fingerprint(text: str) -> str:
+    digits = text.replace(":", "").lower()
+    if re.fullmatch("[0-9a-f]{64}", digits) is None:
+        raise ValueError("not a SHA-256 fingerprint: 64 hexadecimal digits")
+    return digits
+
+
+Network = Annotated[str, AfterValidator(_network)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+
+
+class Peer(_Section):
+    """One caller that is let in, and within which bounds."""
+
+    name: str = Field(min_length=1, max_length=64)
+    ae_title: AeTitle
+    networks: list[Network] = []
+    tls_required: bool = False
+    certificate_sha256: list[Fingerprint] = []
+    services: list[Literal["store", "commitment", "mpps"]] = ["store", "commitment", "mpps"]
+    maximum_associations: int = Field(4, ge=1, le=1000)
+    maximum_object_mb: int | None = Field(None, ge=1)
+    maximum_pdu_kb: int = Field(128, ge=4, le=1024)
+    idle_s: float = Field(60.0, gt=0)
+    rate_mb_s: float = Field(0.0, ge=0)
+    host: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 104
+
+
+class Node(_Section):
+    """An archive that is called: results are sent to it, studies are fetched from it."""
+
+    name: str = Field(min_length=1, max_length=64)
+    ae_title: AeTitle
+    host: str = Field(min_length=1)
+    port: Annotated[int, Field(ge=1, le=65535)] = 104
+    tls: bool = False
+    send: list[Literal["segmentation"]] = []
+
+
 class DicomSection(_Section):
     """The DICOM listener."""
 
@@ -75,15 +122,64 @@ class DicomSection(_Section):
     maximum_associations: int = Field(10, ge=1, le=1000)
     network_timeout_s: float = Field(20.0, gt=0)
     maximum_object_mb: int = Field(1024, ge=1)
+    peers: list[Peer] = []
 
     @model_validator(mode="after")
     def _callers_are_known(self) -> Self:
-        if not self.allowed_calling_ae_titles and not _is_loopback(self.host):
+        known = self.allowed_calling_ae_titles or self.peers
+        if not known and not _is_loopback(self.host):
             raise ValueError(
-                "who may send must be named in allowed_calling_ae_titles when host is not an "
-                "address of this machine alone"
+                "who may send must be named in peers or allowed_calling_ae_titles when host is "
+                "not an address of this machine alone"
             )
         return self
+
+    @model_validator(mode="after")
+    def _peers_have_names_of_their_own(self) -> Self:
+        names = [peer.name for peer in self.peers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two peers are called {name!r}")
+        return self
+
+
+class TlsSection(_Section):
+    """TLS: a second port of the listener, and our own calls to peers that want it."""
+
+    port: Port = 2762
+    certificate: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+    only: bool = False
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        files = (self.certificate, self.key, self.authorities)
+        if any(files) and not all(files):
+            raise ValueError("certificate, key and authorities are needed together")
+        if self.only and not any(files):
+            raise ValueError("only needs certificate, key and authorities")
+        return self
+
+
+class ArchiveSection(_Section):
+    """Archives (PACS): where results go, and where planning studies are fetched from."""
+
+    nodes: list[Node] = []
+    retry_first_s: float = Field(5.0, gt=0)
+    retry_longest_s: float = Field(300.0, gt=0)
+    give_up_h: float = Field(72.0, gt=0)
+
+
+class WorklistSection(_Section):
+    """Modality worklist: who is on the table today. Off while host is empty."""
+
+    ae_title: AeTitle = "WORKLIST"
+    host: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 104
+    tls: bool = False
+    station_ae_title: str = Field("", max_length=16)
+    every_s: float = Field(60.0, ge=1)
 
 
 class WebSection(_Section):
@@ -142,6 +238,9 @@ class Settings(BaseSettings):
     )
 
     dicom: DicomSection = DicomSection()
+    tls: TlsSection = TlsSection()
+    archive: ArchiveSection = ArchiveSection()
+    worklist: WorklistSection = WorklistSection()
     web: WebSection = WebSection()
     storage: StorageSection = StorageSection()
     analysis: AnalysisSection = AnalysisSection()
