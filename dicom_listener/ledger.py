@@ -1,0 +1,267 @@
+"""The ledger: everything the listener has done, in order, durable before a peer is answered.
+
+It is the only way from the listener to whoever measures: one process writes it, others follow it
+at their own pace, from its start after a crash. So nothing stands between the two that could
+overflow, and neither can hold up the other. To people it is the audit trail of the DICOM side.
+
+Layout: ``ledger/00000001.jsonl`` and so on, one JSON object a line::
+
+    {"event":"ObjectStored","data":{...},"crc32":"89abcdef"}
+
+The checksum (as in zlib) is of all before ``,"crc32"``. A line whose writing was cut short has no
+end or a wrong sum; it was never answered, and is cut off at the next start.
+"""
+
+import errno
+import logging
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from dicom_listener import steps
+from dicom_listener.events import ListenerEvent, ObjectRefused, ObjectStored
+from dicom_listener.folders import fsync_folder
+
+LOGGER = logging.getLogger(__name__)
+
+SEGMENT_BYTES: Final = 64 << 20
+"""A file longer than this is followed by a new one: some 50 000 objects."""
+
+READ_BYTES: Final = 1 << 20
+"""Read at a time; a line may be longer (an enhanced object has a plane for each frame)."""
+
+_MARK = b',"crc32":"'
+_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {
+    kind.__name__: TypeAdapter(kind) for kind in get_args(ListenerEvent)
+}
+
+
+class Ledger:
+    """The writing end. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    directory
+        The spool's folder; the caller holds its lock. Paths of objects are kept relative to it.
+
+    Raises
+    ------
+    OSError
+        When the folder can't be made or read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._root = directory
+        self._folder = directory / "ledger"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._syncing = threading.Lock()
+        segments = _segments(self._folder)
+        if segments:
+            _cut_torn_end(segments[-1])
+        self._number = int(segments[-1].stem) if segments else 0
+        self._handle = -1
+        self._before = -1
+        self._size = 0
+        self._written = 0
+        self._synced = 0
+        self._open(fresh=not segments)
+
+    def append(self, event: ListenerEvent, *, durable: bool = True) -> None:
+        """Write an event down; when this returns it is durable, unless ``durable`` is false.
+
+        Raises
+        ------
+        OSError
+            When it can't be written; nothing of it is left then.
+        """
+        line = _encode(event, self._root)
+        with self._lock:
+            self._write(line)
+            self._written += 1
+            number, handle = self._written, self._handle
+        steps.reached(steps.Step.ENTERED)
+        if durable:
+            self._sync(number, handle)
+            steps.reached(steps.Step.JOURNALED)
+
+    def events(self) -> Iterator[ListenerEvent]:
+        """Everything written so far, from the start."""
+        follower = Follower(self._root)
+        while events := follower.read():
+            yield from events
+
+    def close(self) -> None:
+        """Release the files."""
+        with self._syncing, self._lock:
+            for handle in (self._handle, self._before):
+                if handle >= 0:
+                    os.close(handle)
+            self._handle = self._before = -1
+
+    def _write(self, line: bytes) -> None:
+        if self._size >= SEGMENT_BYTES:
+            os.fdatasync(self._handle)
+            self._open(fresh=True)
+        written = 0
+        try:
+            written = os.write(self._handle, line)
+        finally:
+            if written != len(line):
+                os.ftruncate(self._handle, self._size)
+        if written != len(line):  # the disk is full: only then is less written than was asked
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._size += len(line)
+
+    def _sync(self, number: int, handle: int) -> None:
+        """Make all up to ``number`` durable; one call serves all who wait at that time."""
+        with self._syncing:
+            with self._lock:
+                if self._synced >= number or handle != self._handle:  # synced before it was left
+                    return
+                written = self._written
+            try:
+                os.fdatasync(handle)
+            except OSError:
+                # What the kernel could not write it forgets, and the next call would say that all
+                # is well (PostgreSQL's "fsyncgate"): nothing more goes into this file.
+                with self._lock:
+                    self._open(fresh=True)
+                raise
+            self._synced = written
+
+    def _open(self, *, fresh: bool) -> None:
+        """Go on in the last file, or in a new one; called with the lock, or before sharing.
+
+        The file before stays open: another thread may just be syncing it.
+        """
+        number = self._number + int(fresh)
+        path = self._folder / f"{number:08d}.jsonl"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        for folder in (self._folder, self._root):
+            fsync_folder(folder)
+        if self._before >= 0:
+            os.close(self._before)
+        self._before, self._handle, self._number = self._handle, handle, number
+        self._size = os.fstat(handle).st_size
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a follower has read: the number of the file, and an offset in bytes."""
+
+    segment: int = 0
+    offset: int = 0
+
+
+class Follower:
+    """The reading end, in any process; belongs to one thread.
+
+    Parameters
+    ----------
+    directory
+        The spool's folder; it may still be empty.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._root = directory
+        self._folder = directory / "ledger"
+        self._rest = b""
+        self.position = Position()
+        self.broken = 0
+
+    def read(self) -> list[ListenerEvent]:
+        """The next events, in order; none when all that is there was read. Never waits.
+
+        A whole line that is damaged is passed over, logged and counted in ``broken``.
+        """
+        while True:
+            data = self._next_bytes()
+            if not data:
+                return []
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            events = [event for line in lines if (event := self._decode(line)) is not None]
+            if events:
+                return events
+
+    def _next_bytes(self) -> bytes:
+        at = self.position
+        try:
+            with (self._folder / f"{at.segment:08d}.jsonl").open("rb") as file:
+                file.seek(at.offset)
+                data = file.read(READ_BYTES)
+        except FileNotFoundError:
+            data = b""
+        if data:
+            self.position = replace(at, offset=at.offset + len(data))
+            return data
+        later = [s for s in _segments(self._folder) if int(s.stem) > at.segment]
+        if not later:
+            return b""
+        if self._rest:
+            LOGGER.error("The ledger's file %d ends within a line", at.segment)
+            self._rest = b""
+            self.broken += 1
+        self.position = Position(int(later[0].stem))
+        return self._next_bytes()
+
+    def _decode(self, line: bytes) -> ListenerEvent | None:
+        event = _decode(line, self._root)
+        if event is None:
+            LOGGER.error("A line of the ledger is damaged: %r", line[:80])
+            self.broken += 1
+        return event
+
+
+def _encode(event: ListenerEvent, root: Path) -> bytes:
+    if isinstance(event, ObjectStored | ObjectRefused) and event.path is not None:
+        event = replace(event, path=event.path.relative_to(root))
+    kind = type(event).__name__
+    body = b'{"event":"%b","data":%b' % (kind.encode(), _ADAPTERS[kind].dump_json(event))
+    return b'%b%b%08x"}\n' % (body, _MARK, zlib.crc32(body))
+
+
+def _decode(line: bytes, root: Path) -> ListenerEvent | None:
+    """The event of a whole line; None when it is damaged."""
+    if not _is_whole(line):
+        return None
+    body = line.rpartition(_MARK)[0]
+    name = body[len(b'{"event":"') :].split(b'"', 1)[0].decode("ascii", "replace")
+    adapter = _ADAPTERS.get(name)
+    if adapter is None:
+        return None
+    try:
+        event: ListenerEvent = adapter.validate_json(body.split(b',"data":', 1)[1])
+    except ValidationError:
+        return None
+    if isinstance(event, ObjectStored | ObjectRefused) and event.path is not None:
+        return replace(event, path=root / event.path)
+    return event
+
+
+def _is_whole(line: bytes) -> bool:
+    body, mark, rest = line.rpartition(_MARK)
+    return bool(mark) and rest == b'%08x"}' % zlib.crc32(body)
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.jsonl") if path.stem.isdigit())
+
+
+def _cut_torn_end(path: Path) -> None:
+    """Cut off what was not written as a whole, at the end of the file."""
+    with path.open("r+b") as file:
+        data = file.read()
+        end = data.rfind(b"\n") + 1
+        while end and not _is_whole(data[data.rfind(b"\n", 0, end - 1) + 1 : end - 1]):
+            end = data.rfind(b"\n", 0, end - 1) + 1
+        if end < len(data):
+            LOGGER.warning("Cutting %d bytes off the ledger, never answered", len(data) - end)
+            file.truncate(end)
+            os.fsync(file.fileno())
