@@ -322,7 +322,10 @@ class Listener:
         syntax = str(event.context.transfer_syntax)
         try:
             header = self._check(request, data, str(event.context.abstract_syntax), syntax)
-            stored = self._spool.store(header, data, receipt)
+            reception = self._spool.receive()
+            reception.write(data)
+            stored = self._spool.store(header, reception, receipt)
+            reception.close()
         except SpoolError as error:
             # What there is no room for can't be kept in quarantine either.
             return self._refuse(ObjectRefused(error.code, str(error), 0xA700, None, receipt))

@@ -7,9 +7,12 @@ which several senders at once would take the service's memory with.
 import io
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
+
+from dicom_listener import steps
 
 SPILL_BYTES: Final = 4 << 20
 """From here on in a file: more than any slice of 1024 x 1024 pixels of 16 bits has."""
@@ -19,6 +22,10 @@ META_BYTES: Final = 2048
 all is there: the file then becomes the object, without being copied."""
 
 
+ROOM_BYTES: Final = 16 << 20
+"""The disk's free space is looked at each time that so much has been written."""
+
+
 class Reception:
     """Bytes in the order in which they come. Belongs to one thread at a time.
 
@@ -26,6 +33,8 @@ class Reception:
     ----------
     folder
         Where the file is made, if it comes to that: the spool's ``incoming``.
+    need
+        Raises OSError when there is no room for so many bytes more.
 
     Attributes
     ----------
@@ -33,8 +42,10 @@ class Reception:
         The file, which holds the data set from ``META_BYTES`` on; None while all is in memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, need: Callable[[int], None] = lambda _bytes: None) -> None:
         self._folder = folder
+        self._need = need
+        self._allowed = 0
         self._memory = io.BytesIO()
         self._size = 0
         self._handle = -1
@@ -58,7 +69,7 @@ class Reception:
             if self._size >= SPILL_BYTES:
                 self._spill()
             return
-        _write_all(self._handle, memoryview(data))
+        self._write(memoryview(data))
 
     def view(self) -> memoryview:
         """All bytes so far; nothing may be written after this."""
@@ -81,7 +92,9 @@ class Reception:
         assert self.path is not None
         assert len(meta) == META_BYTES
         os.pwrite(self._handle, meta, 0)
+        steps.reached(steps.Step.WRITTEN)
         os.fsync(self._handle)
+        steps.reached(steps.Step.SYNCED)
         return self.path
 
     def close(self) -> None:
@@ -100,11 +113,13 @@ class Reception:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         self.path = path
         os.lseek(self._handle, META_BYTES, os.SEEK_SET)
-        _write_all(self._handle, self._memory.getbuffer())
+        self._write(self._memory.getbuffer())
         self._memory = io.BytesIO()
 
-
-def _write_all(handle: int, data: memoryview) -> None:
-    """Write until all is written: a full disk or a signal makes it stop early."""
-    while data:
-        data = data[os.write(handle, data) :]
+    def _write(self, data: memoryview) -> None:
+        """Write until all is written: a full disk or a signal makes it stop early."""
+        if self._size > self._allowed:
+            self._need(ROOM_BYTES)
+            self._allowed = self._size + ROOM_BYTES
+        while data:
+            data = data[os.write(self._handle, data) :]

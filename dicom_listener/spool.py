@@ -9,38 +9,45 @@ Layout, below the spool's folder::
     lock                                                  held by the one process that writes here
 
 An object is written to ``incoming``, fsynced, renamed into its place, and the folder is fsynced;
-only after that it may be acknowledged. How it came in (``Receipt``) is kept in the file meta
-information, in the elements that PS3.10, 7.1 has for this, so it is as durable as the object.
-Names come from UIDs that ``headers`` has checked, never from a peer's words.
+then it is entered into the ledger (``ledger``), and only after that it may be acknowledged. How it
+came in (``Receipt``) is also kept in the file meta information, in the elements that PS3.10, 7.1
+has for this (``file_meta``), so that the ledger could be made anew from the files. Names come from
+UIDs that ``headers`` has checked, never from a peer's words.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import logging
+import mmap
 import os
-import struct
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from dicom_listener import steps
 from dicom_listener.encoded import DatasetError, split_part10
 from dicom_listener.events import Outcome, Receipt
+from dicom_listener.file_meta import (
+    CLASS_UID,
+    INSTANCE_UID,
+    SYNTAX_UID,
+    encode_meta,
+    file_meta,
+    read_receipt,
+    receipt_json,
+    uid_or_nothing,
+)
+from dicom_listener.folders import fsync_folder
 from dicom_listener.headers import HeaderError, ObjectHeader, read_header
-from dicom_listener.syntaxes import is_uid
+from dicom_listener.reception import META_BYTES, Reception
 
 LOGGER = logging.getLogger(__name__)
-
-IMPLEMENTATION_CLASS_UID: Final = "2.25.149725947943281424729382909920614848901"
-"""Ours, made from a random UUID (PS3.5, B.2)."""
-
-RECEIPT_UID: Final = "2.25.137404802225645766551506216464855009697"
-"""Private Information Creator UID of the receipt."""
 
 DEFAULT_FREE_FLOOR_BYTES: Final = 2 << 30
 """Free space below which nothing is taken in: room for the journal and for some twenty scans."""
@@ -106,7 +113,7 @@ class Spool:
             LOGGER.warning("Removing %s, which was never acknowledged", left_over.name)
             left_over.unlink()
         for folder in (directory, directory.parent):
-            _fsync_folder(folder)
+            fsync_folder(folder)
         self._lock = threading.Lock()
         self._failure: str | None = None
         self._folders: set[Path] = set()
@@ -132,6 +139,23 @@ class Spool:
     ) -> None:
         self.close()
 
+    def sop_class_of(self, sop_instance_uid: str) -> str | None:
+        """The SOP class of an object that is held, from its file; None where there is none.
+
+        Of several with one UID, that of the first.
+        """
+        with self._lock:
+            path = self._first.get(sop_instance_uid)
+        if path is None:
+            return None
+        try:
+            with path.open("rb") as file:
+                meta, _ = split_part10(file.read(META_BYTES))
+        except (OSError, DatasetError):
+            LOGGER.exception("%s in the spool can't be read", path)
+            return None
+        return meta.get(CLASS_UID, b"").decode("ascii", "replace").strip("\0") or None
+
     def free_bytes(self) -> int:
         """Free space on the spool's file system, for unprivileged users."""
         state = os.statvfs(self.directory)
@@ -153,15 +177,23 @@ class Spool:
             )
         return self._failure
 
-    def store(
-        self, header: ObjectHeader, data: bytes | memoryview, receipt: Receipt
-    ) -> SpooledObject:
-        """Keep an object for good: when this returns, it may be acknowledged.
+    def receive(self) -> Reception:
+        """A place for the bytes of one object to come in."""
+        return Reception(self._incoming, self._need)
 
-        ``data`` is the data set as received, without file meta information. The same SOP Instance
-        UID with the same content changes nothing; with another content, the object is kept beside
-        the first, which stays as it is. Content is compared byte by byte, so the same object in
-        another transfer syntax counts as another content.
+    def _need(self, count: int) -> None:
+        try:
+            self._check_free(count)
+        except SpoolFullError as error:
+            raise OSError(errno.ENOSPC, str(error)) from error
+
+    def store(self, header: ObjectHeader, reception: Reception, receipt: Receipt) -> SpooledObject:
+        """Keep an object for good: when this returns, it may be entered into the ledger.
+
+        ``reception`` holds the data set as received, without file meta information. The same SOP
+        Instance UID with the same content changes nothing; with another content, the object is kept
+        beside the first, which stays as it is. Content is compared byte by byte, so the same object
+        in another transfer syntax counts as another content.
 
         Raises
         ------
@@ -171,7 +203,7 @@ class Spool:
             When writing fails; no part of the object is left.
         """
         try:
-            stored = self._store(header, memoryview(data), receipt)
+            stored = self._store(header, reception, receipt)
         except OSError as error:
             self._failure = f"Writing to the spool failed: {error.strerror}."
             LOGGER.exception("Writing to the spool failed")
@@ -179,34 +211,45 @@ class Spool:
         self._failure = None
         return stored
 
-    def _store(self, header: ObjectHeader, data: memoryview, receipt: Receipt) -> SpooledObject:
+    def _store(self, header: ObjectHeader, reception: Reception, receipt: Receipt) -> SpooledObject:
         folder = self._objects / header.study_instance_uid / header.series_instance_uid
         path = folder / f"{header.sop_instance_uid}.dcm"
         with self._lock:
             first = self._first.get(header.sop_instance_uid)
         if first is None:
             self._make_folder(folder)
-            temporary = self._write_temporary(_file_meta(header, receipt), data)
+            temporary = self._write_object(header, reception, receipt)
             with self._lock:
                 first = self._first.get(header.sop_instance_uid)
                 if first is None:
                     _rename(temporary, path)
                     self._first[header.sop_instance_uid] = path
             if first is None:
-                _fsync_folder(folder)
+                steps.reached(steps.Step.RENAMED)
+                fsync_folder(folder)
+                steps.reached(steps.Step.NAMED)
                 return SpooledObject(header, path, receipt, "new")
             temporary.unlink()  # another association was faster with the same UID
+        data = reception.view()
         if _same_content(first, header, data):
-            _fsync_folder(first.parent)  # its own writer may not have come so far
+            fsync_folder(first.parent)  # its own writer may not have come so far
             return SpooledObject(header, first, receipt, "identical")
-        digest = hashlib.sha256(header.transfer_syntax_uid.encode() + data).hexdigest()
-        path = path.with_name(f"{header.sop_instance_uid}+{digest[:_DIGEST_CHARACTERS]}.dcm")
+        digest = hashlib.sha256(header.transfer_syntax_uid.encode())
+        digest.update(data)
+        name = f"{header.sop_instance_uid}+{digest.hexdigest()[:_DIGEST_CHARACTERS]}.dcm"
+        path = path.with_name(name)
         if not path.exists():
             self._make_folder(folder)
-            temporary = self._write_temporary(_file_meta(header, receipt), data)
-            _rename(temporary, path)
-        _fsync_folder(folder)
+            _rename(self._write_object(header, reception, receipt), path)
+        fsync_folder(folder)
         return SpooledObject(header, path, receipt, "conflicting")
+
+    def _write_object(self, header: ObjectHeader, reception: Reception, receipt: Receipt) -> Path:
+        """The whole object under a temporary name, durable."""
+        if reception.path is None:
+            return self._write_temporary(file_meta(header, receipt), reception.view())
+        self._check_free(0)
+        return reception.seal(file_meta(header, receipt, META_BYTES))
 
     def _make_folder(self, folder: Path) -> None:
         """The series' folder, its name durable."""
@@ -215,7 +258,7 @@ class Spool:
                 return
             folder.mkdir(parents=True, exist_ok=True)
             for parent in (folder.parent, self._objects):
-                _fsync_folder(parent)
+                fsync_folder(parent)
             self._folders.add(folder)
 
     def quarantine(
@@ -234,12 +277,12 @@ class Spool:
         Returns where the bytes are, or None when there is no room for them (which is logged).
         """
         name = f"{receipt.received_at:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex}"  # sorts by time
-        reason = {"code": code, "text": text, "claims": dict(claims)} | _receipt_json(receipt)
-        meta = _encode_meta(
+        reason = {"code": code, "text": text, "claims": dict(claims)} | receipt_json(receipt)
+        meta = encode_meta(
             {
-                _CLASS: _uid(claims.get("sop_class_uid", "")),
-                _INSTANCE: _uid(claims.get("sop_instance_uid", "")),
-                _SYNTAX: _uid(claims.get("transfer_syntax_uid", "")),
+                CLASS_UID: uid_or_nothing(claims.get("sop_class_uid", "")),
+                INSTANCE_UID: uid_or_nothing(claims.get("sop_instance_uid", "")),
+                SYNTAX_UID: uid_or_nothing(claims.get("transfer_syntax_uid", "")),
             }
         )
         try:
@@ -247,21 +290,23 @@ class Spool:
             _rename(self._write_temporary(meta, memoryview(data)), path)
             text_bytes = json.dumps(reason, indent=1, ensure_ascii=False).encode()
             _rename(self._write_temporary(b"", memoryview(text_bytes)), path.with_suffix(".json"))
-            _fsync_folder(self._quarantine)
+            fsync_folder(self._quarantine)
         except (OSError, SpoolFullError) as error:
             LOGGER.warning("No place for a refused object (%s): %s", code, error)
             return None
         return path
 
-    def scan(self) -> Iterator[SpooledObject]:
-        """Everything stored, oldest first, for starting again after a stop or a crash.
+    def scan(self, known: Collection[Path] = ()) -> Iterator[SpooledObject]:
+        """Everything stored that is not ``known``, oldest first.
 
         A file that can't be read any more is logged and left where it is.
         """
         found: list[tuple[Receipt, Path]] = []
         for path in self._objects.glob("*/*/*.dcm"):
+            if path in known:
+                continue
             try:
-                found.append((_read_receipt(path), path))
+                found.append((read_receipt(path), path))
             except (DatasetError, OSError):
                 LOGGER.exception("%s in the spool can't be read", path)
         for receipt, path in sorted(found, key=lambda pair: pair[0].received_at):
@@ -289,7 +334,9 @@ class Spool:
         try:
             try:
                 _write_all(handle, [memoryview(meta), data])
+                steps.reached(steps.Step.WRITTEN)
                 os.fsync(handle)
+                steps.reached(steps.Step.SYNCED)
             finally:
                 os.close(handle)
         except OSError:
@@ -317,91 +364,18 @@ def _write_all(handle: int, parts: list[memoryview]) -> None:
             parts[0] = parts[0][written:]
 
 
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _same_content(path: Path, header: ObjectHeader, data: memoryview) -> bool:
-    stored = path.read_bytes()
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        meta, offset = split_part10(stored)
+        meta, offset = split_part10(memoryview(mapped))
     except DatasetError:
         LOGGER.exception("%s in the spool can't be read", path)
         return False
-    same_syntax = meta.get(_SYNTAX, b"").strip(b"\0") == header.transfer_syntax_uid.encode()
-    return same_syntax and memoryview(stored)[offset:] == data
-
-
-# File meta information (PS3.10, 7.1), always Explicit VR Little Endian.
-_VERSION = 0x00020001
-_CLASS = 0x00020002
-_INSTANCE = 0x00020003
-_SYNTAX = 0x00020010
-_IMPLEMENTATION = 0x00020012
-_SOURCE_AE = 0x00020016
-_PRIVATE_CREATOR = 0x00020100
-_PRIVATE = 0x00020102
-_VRS = {
-    _CLASS: b"UI",
-    _INSTANCE: b"UI",
-    _SYNTAX: b"UI",
-    _IMPLEMENTATION: b"UI",
-    _SOURCE_AE: b"AE",
-    _PRIVATE_CREATOR: b"UI",
-}
-
-
-def _uid(text: str) -> bytes:
-    return text.encode("ascii") if is_uid(text) else b""
-
-
-def _encode_meta(values: Mapping[int, bytes]) -> bytes:
-    """Preamble, prefix and file meta information; empty values are left out."""
-    body = b""
-    known = {_VERSION: b"\x00\x01", _IMPLEMENTATION: IMPLEMENTATION_CLASS_UID.encode(), **values}
-    for tag, value in sorted(known.items()):
-        if not value:
-            continue
-        vr = _VRS.get(tag, b"OB")
-        padded = value + (b" " if vr == b"AE" else b"\0") * (len(value) % 2)
-        size = len(padded)
-        length = struct.pack("<HL", 0, size) if vr == b"OB" else struct.pack("<H", size)
-        body += struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr) + length + padded
-    return bytes(128) + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(body)) + body
-
-
-def _file_meta(header: ObjectHeader, receipt: Receipt) -> bytes:
-    return _encode_meta(
-        {
-            _CLASS: header.sop_class_uid.encode(),
-            _INSTANCE: header.sop_instance_uid.encode(),
-            _SYNTAX: header.transfer_syntax_uid.encode(),
-            _SOURCE_AE: receipt.calling_ae_title.encode("ascii", "replace")[:16],
-            _PRIVATE_CREATOR: RECEIPT_UID.encode(),
-            _PRIVATE: json.dumps(_receipt_json(receipt)).encode(),
-        }
+    same_syntax = meta.get(SYNTAX_UID, b"").strip(b"\0") == header.transfer_syntax_uid.encode()
+    stored = memoryview(mapped)[offset:]
+    return (
+        same_syntax
+        and len(stored) == len(data)
+        and hashlib.sha256(stored).digest() == hashlib.sha256(data).digest()
     )
-
-
-def _receipt_json(receipt: Receipt) -> dict[str, str]:
-    return asdict(receipt) | {"received_at": receipt.received_at.isoformat()}
-
-
-def _read_receipt(path: Path) -> Receipt:
-    """The receipt of a stored file; for a foreign file what can be told from the outside."""
-    with path.open("rb") as file:
-        meta, _ = split_part10(file.read(4096))
-        changed = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-    source = meta.get(_SOURCE_AE, b"").decode("ascii", "replace").strip()
-    if meta.get(_PRIVATE_CREATOR, b"").strip(b"\0") == RECEIPT_UID.encode():
-        try:
-            facts = json.loads(meta[_PRIVATE].rstrip(b"\0"))
-            facts["received_at"] = datetime.fromisoformat(facts["received_at"])
-            return Receipt(**facts)
-        except (KeyError, ValueError, TypeError):
-            LOGGER.warning("The receipt in %s can't be read", path)
-    return Receipt(changed, "", source, "")

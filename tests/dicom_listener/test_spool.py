@@ -15,15 +15,23 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_listener.encoded import parse_dataset
 from dicom_listener.events import Receipt
 from dicom_listener.headers import HEADER_TAGS, ObjectHeader, parse_header
+from dicom_listener.reception import META_BYTES, SPILL_BYTES, Reception
 from dicom_listener.spool import Spool, SpoolError, SpoolFullError, SpoolInUseError
 from tests.dicom_listener.objects import SERIES, STUDY, at, ct_slice, encode
 
 RECEIPT = Receipt(at(1.5), "a" * 32, "SCANNER", "192.0.2.7")
 
 
-def received(n: int = 0, **elements: Any) -> tuple[ObjectHeader, bytes]:
+def whole(data: bytes, folder: Path = Path("/nowhere")) -> Reception:
+    """What has come in; a small one needs no folder."""
+    reception = Reception(folder)
+    reception.write(data)
+    return reception
+
+
+def received(n: int = 0, **elements: Any) -> tuple[ObjectHeader, Reception]:
     data = encode(ct_slice(n, **elements))
-    return parse_header(parse_dataset(data, ExplicitVRLittleEndian, HEADER_TAGS)), data
+    return parse_header(parse_dataset(data, ExplicitVRLittleEndian, HEADER_TAGS)), whole(data)
 
 
 @pytest.fixture
@@ -39,8 +47,9 @@ def files(spool: Spool) -> list[str]:
 
 
 def test_an_object_is_a_dicom_file_with_the_bytes_received(spool: Spool) -> None:
-    header, data = received()
-    stored = spool.store(header, data, RECEIPT)
+    header, reception = received()
+    data = bytes(reception.view())
+    stored = spool.store(header, reception, RECEIPT)
     assert stored.outcome == "new"
     assert files(spool) == [f"objects/{STUDY}/{SERIES}/{SERIES}.1.dcm"]
     content = stored.path.read_bytes()
@@ -139,8 +148,9 @@ def test_a_disk_error_leaves_nothing(
 def test_a_short_write_goes_on(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     writev: Callable[..., int] = os.writev
     monkeypatch.setattr(os, "writev", lambda handle, parts: writev(handle, [parts[0][:100]]))
-    header, data = received()
-    assert spool.store(header, data, RECEIPT).path.read_bytes().endswith(data)
+    header, reception = received()
+    content = spool.store(header, reception, RECEIPT).path.read_bytes()
+    assert content.endswith(reception.view())
 
 
 def test_below_the_floor(tmp_path: Path) -> None:
@@ -162,10 +172,89 @@ def test_left_overs_are_cleared_away(tmp_path: Path) -> None:
 
 def test_a_broken_file_does_not_stop_the_scan(spool: Spool) -> None:
     broken = spool.store(*received(0), RECEIPT).path
-    whole = spool.store(*received(1), RECEIPT).path
+    other = spool.store(*received(1), RECEIPT).path
     broken.write_bytes(broken.read_bytes()[:-1])
-    assert [found.path for found in spool.scan()] == [whole]
+    assert [found.path for found in spool.scan()] == [other]
     assert broken.exists()
+
+
+def large(spool: Spool, n: int = 0) -> tuple[ObjectHeader, Reception]:
+    """One that goes on in a file while it comes in."""
+    size = 1500
+    data = encode(ct_slice(n, size=size, PixelData=bytes(range(250)) * (2 * size * size // 250)))
+    assert len(data) > SPILL_BYTES
+    reception = spool.receive()
+    for start in range(0, len(data), 100_000):
+        reception.write(memoryview(data)[start : start + 100_000])
+    assert reception.view() == data
+    return parse_header(parse_dataset(data, ExplicitVRLittleEndian, HEADER_TAGS)), reception
+
+
+def test_a_large_object_is_the_file_that_it_came_into(spool: Spool) -> None:
+    header, reception = large(spool)
+    assert reception.path is not None
+    assert reception.path.parent == spool.directory / "incoming"
+    inode = reception.path.stat().st_ino
+    stored = spool.store(header, reception, RECEIPT)
+    data = bytes(reception.view())
+    reception.close()
+    assert stored.path.stat().st_ino == inode
+    content = stored.path.read_bytes()
+    assert len(content) == META_BYTES + len(data)
+    assert content.endswith(data)
+    assert pydicom.dcmread(stored.path).Rows == 1500
+    assert files(spool) == [f"objects/{STUDY}/{SERIES}/{SERIES}.1.dcm"]
+    assert [found.receipt for found in spool.scan()] == [RECEIPT]
+    again = large(spool)
+    assert spool.store(*again, RECEIPT).outcome == "identical"
+    again[1].close()
+    assert files(spool) == [f"objects/{STUDY}/{SERIES}/{SERIES}.1.dcm"]
+
+
+def test_a_large_object_that_is_given_up_leaves_nothing(spool: Spool) -> None:
+    _, reception = large(spool)
+    assert len(files(spool)) == 1
+    reception.close()
+    assert files(spool) == []
+
+
+@pytest.mark.parametrize("name", ["fsync", "pwrite", "rename"])
+def test_a_disk_error_with_a_large_object_leaves_nothing(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    header, reception = large(spool)
+
+    def broken(*_: Any) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, broken)
+        with pytest.raises(SpoolError, match="Input/output"):
+            spool.store(header, reception, RECEIPT)
+    reception.close()
+    assert files(spool) == []
+    assert spool.sop_class_of(header.sop_instance_uid) is None
+
+
+def test_there_is_no_room_for_a_large_object(tmp_path: Path) -> None:
+    with (
+        Spool(tmp_path, free_floor_bytes=1 << 60) as spool,
+        pytest.raises(OSError, match="below the floor"),
+    ):
+        large(spool)
+
+
+def test_it_knows_what_it_holds(spool: Spool) -> None:
+    header, reception = received()
+    assert spool.sop_class_of(header.sop_instance_uid) is None
+    spool.store(header, reception, RECEIPT)
+    assert spool.sop_class_of(header.sop_instance_uid) == header.sop_class_uid
+
+
+def test_only_what_is_not_known_is_found(spool: Spool) -> None:
+    known = spool.store(*received(0), RECEIPT).path
+    new = spool.store(*received(1), RECEIPT).path
+    assert [found.path for found in spool.scan({known})] == [new]
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:
