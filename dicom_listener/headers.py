@@ -65,9 +65,9 @@ class ObjectHeader:
         Lossy compression was applied at some time: never to be measured.
     rescale_slope, rescale_intercept
         To Hounsfield units; None when not written.
-    plane
-        Where the slice lies; None for all that is no single-frame image with position,
-        orientation and pixel spacing.
+    planes
+        Where its slices lie, one for each frame; empty for all that is no image with position,
+        orientation and pixel spacing of every frame.
     number_of_frames
         1 for a single-frame image and for what is no image.
     """
@@ -93,8 +93,13 @@ class ObjectHeader:
     rescale_slope: float | None
     rescale_intercept: float | None
     rescale_type: str
-    plane: SlicePlane | None
+    planes: tuple[SlicePlane, ...]
     number_of_frames: int
+
+    @property
+    def plane(self) -> SlicePlane | None:
+        """Where the slice of a single-frame image lies."""
+        return self.planes[0] if self.number_of_frames == 1 and self.planes else None
 
     @property
     def is_localizer(self) -> bool:
@@ -261,7 +266,7 @@ def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectH
         lossy=lossy,
         rescale_slope=values.number(_SLOPE),
         rescale_intercept=values.number(_INTERCEPT),
-        plane=_plane(values) if frames == 1 and encoded.pixels is not None else None,
+        planes=_planes(values) if frames == 1 and encoded.pixels is not None else (),
         number_of_frames=frames,
         patient_id=values.text(_TEXTS["patient_id"]),
         patient_name=values.text(_TEXTS["patient_name"]),
@@ -328,17 +333,18 @@ def _check_pixel_length(encoded: EncodedDataset, values: Values, frames: int) ->
         )
 
 
-def _plane(values: Values) -> SlicePlane | None:
+def _planes(values: Values) -> tuple[SlicePlane, ...]:
     position = values.numbers(_POSITION, 3)
     orientation = values.numbers(_ORIENTATION, 6)
     spacing = values.numbers(_SPACING, 2)
     rows, columns = values.short(_ROWS), values.short(_COLUMNS)
     if not (position and orientation and spacing and rows and columns):
-        return None
+        return ()
     x, y, z = position
     a, b, c, d, e, f = orientation
     between_rows, between_columns = spacing
-    return SlicePlane((x, y, z), (a, b, c, d, e, f), (between_rows, between_columns), rows, columns)
+    cosines = (a, b, c, d, e, f)
+    return (SlicePlane((x, y, z), cosines, (between_rows, between_columns), rows, columns),)
 
 
 _OFFSET_PATTERN = re.compile(r"([+-])(\d\d)(\d\d)")

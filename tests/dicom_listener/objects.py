@@ -142,7 +142,7 @@ _HEADER = ObjectHeader(
     rescale_slope=1.0,
     rescale_intercept=-1024.0,
     rescale_type="HU",
-    plane=None,
+    planes=(),
     number_of_frames=1,
 )
 
@@ -152,7 +152,7 @@ def header(z_mm: float, series: int = 1, name: str = "", **changes: Any) -> Obje
     plane = SlicePlane((0.0, 0.0, float(z_mm)), (1, 0, 0, 0, 1, 0), (1.0, 1.0), 16, 16)
     uid = f"{ROOT}.5.{series}"
     sop = f"{uid}.{name or int(z_mm * 100) + 100_000}"
-    changed = replace(_HEADER, plane=plane, series_instance_uid=uid, sop_instance_uid=sop)
+    changed = replace(_HEADER, planes=(plane,), series_instance_uid=uid, sop_instance_uid=sop)
     return replace(changed, **changes)
 
 

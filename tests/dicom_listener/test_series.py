@@ -315,7 +315,7 @@ def test_another_spacing_is_no_predecessor() -> None:
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"}, "stored"),
         ({"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localizer"),
         ({"lossy": True}, "lossy"),
-        ({"plane": None}, "no_plane"),
+        ({"planes": ()}, "no_plane"),
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.2.1", "number_of_frames": 9}, "multi_frame"),
     ],
 )
