@@ -49,7 +49,7 @@ types: install   ## the page's types from the API's description
 	$(BIN)/python -m monitor.openapi > web_ui/openapi.json
 	$(BIN)/python web_ui/npm.py run --silent types
 
-bench: install   ## accuracy, speed of the analysis, and latency, as tables; writes docs/accuracy.md
+bench: install   ## accuracy, speed of the analysis, latency, and receiving, as tables; writes docs/accuracy.md
 	$(BIN)/python -m benchmarks $(BENCH)
 
 lock: install    ## pin the dependencies again

@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import accuracy, analysis, latency
+from benchmarks import accuracy, analysis, latency, receiving
 
 EXIT_MISSED = 1
 
@@ -17,8 +18,8 @@ def parser() -> argparse.ArgumentParser:
     """The benchmarks and their options."""
     top = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure time and memory of the analysis, accuracy, and latency; without a "
-        "command, all of them, the first for the document of the second.",
+        description="Measure time and memory of the analysis, accuracy, latency, and receiving; "
+        "without a command, all of them, the first for the document of the second.",
     )
     top.add_argument("--keep", type=Path, metavar="DIR", help="keep and reuse simulated files")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
@@ -40,6 +41,9 @@ def parser() -> argparse.ArgumentParser:
     soon = commands.add_parser("latency", help="from the last C-STORE response to a client")
     soon.add_argument("--scans", type=_count, default=20, help="monitoring scans (default: 20)")
     _add_keep(soon)
+    taken = commands.add_parser("receiving", help="speed and memory of receiving, beside others")
+    taken.add_argument("--quick", action="store_true", help="whether it works, not how fast it is")
+    _add_keep(taken)
     return top
 
 
@@ -56,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missed |= bool(accuracy.run(_accuracy_options(options, speed)).failures)
     if options.command in (None, "latency"):
         missed |= bool(latency.run(_latency_options(options)).failures)
+    if options.command in (None, "receiving"):
+        missed |= bool(receiving.run(_receiving_options(options)).failures)
     return EXIT_MISSED if missed else 0
 
 
@@ -83,6 +89,12 @@ def _latency_options(options: argparse.Namespace) -> latency.Options:
     if options.command is None:
         return latency.Options(keep=options.keep)
     return latency.Options(scans=options.scans, keep=options.keep)
+
+
+def _receiving_options(options: argparse.Namespace) -> receiving.Options:
+    if options.command is not None and options.quick:
+        return replace(receiving.QUICK, keep=options.keep)
+    return receiving.Options(keep=options.keep)
 
 
 def _add_keep(command: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +42,11 @@ class ServedError(RuntimeError):
 class Service:
     """``icemargin serve`` on ports that the system gives, and on a folder of its own.
 
+    Parameters
+    ----------
+    settings
+        Further keys of the configuration, as the environment writes them: ``DICOM__PORT``.
+
     Attributes
     ----------
     destination
@@ -50,12 +55,13 @@ class Service:
         Its address, with the slash at its end.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
         ours = {
             "DICOM__PORT": "0",
             "WEB__PORT": "0",
             "STORAGE__DIRECTORY": str(directory),
+            **(settings or {}),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "monitor.cli", "serve"],
@@ -86,6 +92,11 @@ class Service:
             title, host, port = self._found[_DICOM].groups()
         self.destination = Destination(title, host, int(port))
         self.page = str(self._found[_PAGE][1])
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started; there may be others below it."""
+        return self._process.pid
 
     @property
     def log(self) -> str:
@@ -125,9 +136,9 @@ class Service:
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[Service]:
-    """A running service, ended at the end."""
-    service = Service(directory)
+def served(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[Service]:
+    """A running service, ended at the end; see ``Service``."""
+    service = Service(directory, settings)
     try:
         service.wait()
         yield service
