@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from socket import socket
 from typing import Final
 
 from pynetdicom import AE, evt
@@ -163,8 +164,8 @@ class Listener:
         """Whether connections are being accepted."""
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self) -> None:
-        """Listen, in threads of its own.
+    def start(self, plain: socket | None = None) -> None:
+        """Listen, in threads of its own, on a bound socket if one is given.
 
         Raises
         ------
@@ -196,6 +197,7 @@ class Listener:
                 entity.supported_contexts,
                 limits=TransportLimits(settings.pdu_s, settings.maximum_object_bytes),
                 networks=networks,
+                given=plain,
                 hooks=ServerHooks(
                     connected=lambda: self.counters.add(connections=1),
                     refused=self._on_refused,

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from socket import socket
 from typing import Any, cast
 
 from pynetdicom import AE, evt
@@ -92,6 +93,7 @@ class GuardedServer(ThreadedAssociationServer):
         limits: TransportLimits,
         networks: Sequence[Network],
         hooks: ServerHooks,
+        given: socket | None = None,
         evt_handlers: list[Any],
         ssl_context: None = None,
     ) -> None:
@@ -99,6 +101,7 @@ class GuardedServer(ThreadedAssociationServer):
         self.association_hooks = TransportHooks(settled=self.settle, ended=hooks.ended)
         self._networks = networks
         self._hooks = hooks
+        self._given = given
         self._pending: dict[str, GuardedAssociation] = {}
         self._pending_lock = threading.Lock()
         super().__init__(ae, address, ae_title, contexts, ssl_context, evt_handlers, GuardedHandler)
@@ -153,7 +156,12 @@ class GuardedServer(ThreadedAssociationServer):
 
     def server_bind(self) -> None:
         """Bind; SO_REUSEADDR lets a restart take the port over, but not a second service."""
-        super().server_bind()
+        if self._given is None:
+            super().server_bind()
+        else:
+            self.server_close()
+            self.socket = self._given.dup()
+            self.server_address = self.socket.getsockname()
         self.address_info = AddressInformation.from_tuple(self.server_address)
 
     def handle_error(self, _request: Any, client_address: Any) -> None:

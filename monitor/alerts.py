@@ -56,6 +56,9 @@ RULES: dict[Condition, Rule] = {
     Condition.SCAN_OVERDUE: Rule("technical", Priority.MEDIUM, latches=False),
     Condition.SCAN_NOT_ASSESSABLE: Rule("technical", Priority.LOW, latches=False),
     Condition.OTHER_PATIENT: Rule("technical", Priority.MEDIUM, latches=True),
+    Condition.OBJECT_CONFLICT: Rule("technical", Priority.MEDIUM, latches=True),
+    Condition.OBJECT_REFUSED: Rule("technical", Priority.LOW, latches=True),
+    Condition.RECEIVING_STOPPED: Rule("technical", Priority.MEDIUM, latches=False),
 }
 """Priorities from the hazard table in ``docs/hazards.md``; the two must say the same."""
 

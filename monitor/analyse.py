@@ -9,12 +9,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from dicom_listener.encoded import DatasetError
-from dicom_listener.events import AssociationEnded, ObjectStored, Receipt
+from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectStored, Receipt
 from dicom_listener.headers import HeaderError, ObjectHeader, read_header
 from monitor import messages
 from monitor.artefact import load
@@ -85,10 +86,11 @@ def analyse(
         pool: Workers = Workers(partial(_pool, workers))
         journal = Journal(local.database_url)
         try:
-            pipeline = Pipeline(
-                local, Clock(), journal, pool, Metrics(), lambda: (), any_patient=True
-            )
-            _run(pipeline, objects)
+            feed = _Folders(objects)
+            pipeline = Pipeline(local, Clock(), journal, pool, Metrics(), feed, any_patient=True)
+            pipeline.start(lambda _data: None)
+            while not pipeline.idle().result():
+                time.sleep(POLL_S)
             desk = Desk(pipeline, journal, Clock())
             procedures = desk.procedures().result()
             measurements = [
@@ -138,18 +140,17 @@ def _read(folders: Sequence[Path]) -> tuple[list[ObjectStored], list[FileRefused
     return stored, refused
 
 
-def _run(pipeline: Pipeline, objects: Sequence[ObjectStored]) -> None:
-    """Put all objects through, series by series, and wait until nothing is under way."""
-    pipeline.start(lambda _data: None)
-    for n, stored in enumerate(objects):
-        while not pipeline.has_room:
-            time.sleep(POLL_S)
-        pipeline.put(stored)
-        last = n + 1 == len(objects)
-        if last or objects[n + 1].association_id != stored.association_id:
-            pipeline.put(AssociationEnded(stored.association_id, "", "released", _now()))
-    while not pipeline.idle().result():
-        time.sleep(POLL_S)
+class _Folders:
+    """Objects of folders as a listener would have received them: an association for each series."""
+
+    def __init__(self, objects: Sequence[ObjectStored]) -> None:
+        self._groups = groupby(objects, key=lambda stored: stored.association_id)
+
+    def read(self) -> list[ListenerEvent]:
+        """The next series; nothing when there are no more."""
+        for association_id, objects in self._groups:
+            return [*objects, AssociationEnded(association_id, "", "released", _now())]
+        return []
 
 
 def _write_segmentation(

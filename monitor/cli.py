@@ -1,7 +1,6 @@
 """The command line: ``icemargin serve | demo | simulate | analyse | doctor``."""
 
 import argparse
-import logging
 import signal
 import sys
 import threading
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from monitor import __version__
+from monitor import __version__, logs
 from monitor.config import ConfigError, Settings, load
 
 EXIT_USAGE = 2
@@ -77,13 +76,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
-    )
-    # One line per association and object is for its own log level; faults still show.
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
-    # Nor are the modules that each segmentation object copies.
-    logging.getLogger("highdicom").setLevel(logging.WARNING)
+    logs.set_up()
     try:
         return int(_COMMANDS[options.command](options))
     except ConfigError as error:
@@ -120,7 +113,8 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _serve(options: argparse.Namespace) -> int:
     settings = _settings(options)  # before all imports: a wrong key is told at once
-    from monitor.service import StartError, serve
+    from monitor.starting import StartError
+    from monitor.supervisor import serve
 
     try:
         serve(settings)
@@ -132,8 +126,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     from monitor.demo import demo
-    from monitor.service import StartError
     from monitor.simulate import SimulationError, case_named
+    from monitor.starting import StartError
 
     try:
         case_named(options.case)

@@ -284,7 +284,7 @@ def load(path: Path | None = None) -> Settings:
             return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, path)
 
     try:
-        return FromFile()
+        return Settings(**FromFile().model_dump())  # of a class that another process knows
     except ValidationError as error:
         lines = [f"{name}: {_mend(item)}" for item in error.errors()]
         raise ConfigError("\n".join(lines)) from error

@@ -13,7 +13,10 @@ from pathlib import Path
 from monitor.cli import READY
 from monitor.clock import Clock
 from monitor.config import Settings
-from monitor.service import Service, StartError, address_of, bound_socket, serve_web
+from monitor.receiver import Receiver
+from monitor.service import Service
+from monitor.starting import StartError, bound_socket
+from monitor.web import address_of, serve_web
 
 SETTLE_S = 30.0
 """How long the pipeline may take to say whether it is idle."""
@@ -68,9 +71,11 @@ def demo(
         origin = datetime.now().astimezone()
         clock = Clock.lapsed(speed, origin)
         service = stack.enter_context(Service(local, clock))
+        receiver = stack.enter_context(Receiver(local, service.pipeline.knock))
+        service.receiver_status = receiver.status
         scanner = _Scanner(
             [
-                *("simulate", "--to", f"{local.dicom.ae_title}@127.0.0.1:{service.listener.port}"),
+                *("simulate", "--to", f"{local.dicom.ae_title}@127.0.0.1:{receiver.listener.port}"),
                 *("--case", case, "--seed", str(seed), "--speed", str(speed)),
                 *("--start", origin.isoformat(), "--salt", origin.isoformat(), "--announce"),
                 *("--page", address),
@@ -95,7 +100,7 @@ def demo(
 
         scanner.when_ended = ended
         stack.callback(scanner.end)
-        serve_web(service, sock, started, until=None if stay else scanner.over)
+        serve_web(service.backend(), sock, started, until=None if stay else scanner.over)
         return scanner.status or 0
 
 

@@ -13,7 +13,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from monitor.config import Settings
 from monitor.journal import Journal, JournalError
-from monitor.service import MEGABYTE
+from monitor.receiver import MEGABYTE
 from web_ui import PAGE
 
 ECHO_TIMEOUT_S = 3.0

@@ -147,6 +147,9 @@ class Condition(StrEnum):
     SCAN_OVERDUE = "scan_overdue"
     SCAN_NOT_ASSESSABLE = "scan_not_assessable"
     OTHER_PATIENT = "other_patient"
+    OBJECT_CONFLICT = "object_conflict"
+    OBJECT_REFUSED = "object_refused"
+    RECEIVING_STOPPED = "receiving_stopped"
 
 
 class Alert(Wire):

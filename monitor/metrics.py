@@ -16,6 +16,17 @@ class Metrics:
         self.journal_errors = Counter(
             "icemargin_journal_errors", "Writes to the journal that failed", registry=self._registry
         )
+        self.journal_waiting = Gauge(
+            "icemargin_journal_waiting",
+            "Changes that the database has not taken yet",
+            registry=self._registry,
+        )
+        self.journal_lost = Counter(
+            "icemargin_journal_lost",
+            "Changes that were never journaled: too many waited, or their values can't be written",
+            ["kind"],
+            registry=self._registry,
+        )
         self.analysis_failures = Counter(
             "icemargin_analysis_failures", "Analyses that died or raised", registry=self._registry
         )
@@ -43,6 +54,12 @@ class Metrics:
             "icemargin_listener",
             "What the DICOM listener has done since start",
             ["what"],
+            registry=self._registry,
+        )
+        self.restarts = Gauge(
+            "icemargin_process_restarts",
+            "Times that a process was started again since the service's start",
+            ["process"],
             registry=self._registry,
         )
         self._stage = Histogram(

@@ -1,12 +1,14 @@
 """The way of one scan, and no other way.
 
-object received -> made durable, acknowledged (``dicom_listener``) -> [queue ``inbox``] -> which
-procedure -> slice joins its series -> series complete or provisional -> its role -> [executor] ->
-measured, or why not -> journal -> alerts -> stream -> display.
+object received -> made durable, entered into the ledger, acknowledged (``dicom_listener``) -> read
+from the ledger -> which procedure -> slice joins its series -> series complete or provisional ->
+its role -> [executor] -> measured, or why not -> journal -> alerts -> stream -> display.
 
-Everything between the two brackets runs on one thread, the pipeline's, which owns all state. The
-listener's threads and the web side only put things into the inbox; the inbox is bounded, and where
-it is full the spool, which holds every object anyhow, is read again once there is room.
+All of this from the ledger on runs on one thread, the pipeline's, which owns all state. It follows
+the ledger at its own pace, from the beginning after a restart, so that nothing between it and the
+listener can overflow; a knock only tells it to look at once. The web side puts its commands into
+the inbox, the executor its answers; the inbox is bounded, and a command that finds no room is
+refused.
 """
 
 import logging
@@ -18,10 +20,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from dicom_listener import steps
 from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectRefused, ObjectStored
 from dicom_listener.series import (
     AssemblerOutput,
@@ -36,6 +39,7 @@ from monitor.alerts import Finding
 from monitor.analysis import Refused
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.intake import Intake
 from monitor.jobs import Answered, Jobs, Running
 from monitor.journal import Journal, JournalError
 from monitor.metrics import Metrics
@@ -46,8 +50,8 @@ from monitor.stream import Data
 from monitor.structures import StructureSetError, read_structure_set
 from monitor.workers import Workers
 
-INBOX_SIZE = 20_000
-"""Notices that may wait: ten scans of 2000 slices. Each is small; the pixels are on disk."""
+INBOX_SIZE = 1000
+"""Commands of people and answers of analyses that may wait; a display sends a few a minute."""
 
 TICK_S = 1.0
 """Heartbeat of the stream; three missed ones are NO LIVE DATA on the display."""
@@ -66,14 +70,17 @@ class Command:
     future: "Future[Any]"
 
 
-@dataclass(frozen=True, eq=False)
-class Recovered:
-    """Objects found in the spool at start, or after the inbox had overflowed."""
+class Feed(Protocol):
+    """What the listener has done: the ledger, or objects from folders."""
 
-    objects: tuple[ObjectStored, ...]
+    def read(self) -> list[ListenerEvent]:
+        """The next events, in order; none when there are no more by now. Never waits."""
 
 
-Item = ListenerEvent | Answered | Command | Recovered
+_KNOCK = object()
+"""There may be something new in the feed."""
+
+Item = Answered | Command | object
 
 
 class Pipeline:
@@ -83,8 +90,8 @@ class Pipeline:
     ----------
     publish
         Sends a change to the displays; must not wait.
-    reread
-        Yields every object of the spool, for when the inbox had overflowed.
+    feed
+        Followed from its start; what is there at the beginning is history.
     any_patient
         Take every patient and study as a procedure of its own (folders are analysed), instead of
         one procedure at a time with an identity alert (a room).
@@ -97,7 +104,7 @@ class Pipeline:
         journal: Journal,
         workers: Workers,
         metrics: Metrics,
-        reread: Callable[[], Iterable[ObjectStored]],
+        feed: Feed,
         *,
         any_patient: bool = False,
     ) -> None:
@@ -105,10 +112,12 @@ class Pipeline:
         self._clock = clock
         self._journal = journal
         self._metrics = metrics
-        self._reread = reread
+        self._feed = feed
+        self._caught_up = False
         self.room = Room(settings, clock, journal, any_patient=any_patient)
+        self.intake = Intake()
         self._inbox: queue.Queue[Item] = queue.Queue(INBOX_SIZE)
-        self._overflowed = threading.Event()
+        self._knocked = threading.Event()
         self._stopping = threading.Event()
         self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
         self._jobs = Jobs(workers, metrics, self._inbox.put, settings.analysis.timeout_s)
@@ -127,16 +136,20 @@ class Pipeline:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is in the inbox and end; running analyses are given up."""
+        """Finish what is in the feed and the inbox, and end; running analyses are given up."""
         self._stopping.set()
+        self.knock()
         self._thread.join(timeout=30)
 
-    def put(self, event: ListenerEvent | Recovered) -> None:
-        """Hand over an event; never waits."""
+    def knock(self) -> None:
+        """There may be something new in the feed; from any thread, never waits."""
+        if self._knocked.is_set():
+            return
+        self._knocked.set()
         try:
-            self._inbox.put_nowait(event)
+            self._inbox.put_nowait(_KNOCK)
         except queue.Full:
-            self._overflowed.set()
+            logger.debug("The pipeline has enough to do to come round by itself")
 
     def call(self, run: Callable[[], Any]) -> "Future[Any]":
         """Run something on the pipeline's thread; the future carries its answer."""
@@ -152,35 +165,58 @@ class Pipeline:
         return self._shown
 
     @property
-    def has_room(self) -> bool:
-        """Whether an event put in now would not have to be dropped."""
-        return self._inbox.qsize() < INBOX_SIZE // 2
-
-    @property
     def alive(self) -> bool:
         """Whether the thread has turned round in the last three beats."""
-        return self._thread.is_alive() and time.monotonic() - self._beat < 3 * TICK_S
+        return self._thread.is_alive() and self.silent_s < 3 * TICK_S
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the thread has last turned round."""
+        return time.monotonic() - self._beat
 
     # The thread
 
     def _work(self) -> None:
+        self._recover()
         next_tick = time.monotonic()
-        while not (self._stopping.is_set() and self._inbox.empty()):
-            now = time.monotonic()
-            if now >= next_tick:
+        while not (self._stopping.is_set() and self._inbox.empty() and self._caught_up):
+            if time.monotonic() >= next_tick:
                 self._guarded(self._tick)
-                next_tick = now + TICK_S
-            deadline = self._assembler.next_deadline()
-            wait = next_tick - time.monotonic()
-            if deadline is not None:
-                wait = min(wait, (deadline - _wall()).total_seconds())
-            try:
-                item = self._inbox.get(timeout=max(wait, 0.001))
-            except queue.Empty:
-                self._guarded(self._look_at_series)
-                continue
-            self._guarded(partial(self._take, item))
+                next_tick = time.monotonic() + TICK_S
+            item = self._wait(next_tick)
+            if item is not None:
+                self._guarded(partial(self._take, item))
+            self._follow()
             self._guarded(self._look_at_series)
+
+    def _wait(self, next_tick: float) -> Item | None:
+        """What is in the inbox; None when it is time for something else."""
+        wait_s = next_tick - time.monotonic()
+        deadline = self._assembler.next_deadline()
+        if deadline is not None:
+            wait_s = min(wait_s, (deadline - _wall()).total_seconds())
+        try:
+            return self._inbox.get(timeout=max(wait_s, 0.001))
+        except queue.Empty:
+            return None
+
+    def _follow(self) -> None:
+        """Take in what is new in the feed: a bounded part, so that commands are not held up."""
+        self._knocked.clear()
+        events = self._read()
+        for event in events:
+            self._guarded(partial(self._event, event))
+        self._caught_up = not events
+        if events:
+            self.knock()
+
+    def _read(self) -> list[ListenerEvent]:
+        try:
+            return self._feed.read()
+        except OSError:
+            self._metrics.pipeline_errors.inc()
+            logger.exception("The ledger can't be read; it is tried again")
+            return []
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """The thread's outermost edge: whatever one item breaks, the next is taken."""
@@ -193,34 +229,34 @@ class Pipeline:
 
     def _take(self, item: Item) -> None:
         match item:
-            case ObjectStored():
-                self._object(item)
-            case AssociationEnded():
-                self._series(
-                    self._assembler.association_ended(item.association_id, item.how, item.at)
-                )
-            case ObjectRefused():
-                logger.warning("An object was refused: %s", item.text)
             case Answered():
                 self._answered(item)
             case Command():
                 self._command(item)
-            case Recovered():
-                self._recover(item.objects)
+
+    def _event(self, event: ListenerEvent) -> None:
+        steps.reached(steps.Step.TAKEN)
+        match event:
+            case ObjectStored():
+                self._object(event)
+            case ObjectRefused():
+                self._refused(event)
+            case AssociationEnded():
+                self._series(
+                    self._assembler.association_ended(event.association_id, event.how, event.at)
+                )
 
     def _tick(self) -> None:
         """Once a second: what happens because time passes, then the heartbeat."""
-        if self._overflowed.is_set() and self._inbox.qsize() < INBOX_SIZE // 2:
-            self._overflowed.clear()
-            self._recover(tuple(self._reread()))
         for running, refused in self._jobs.end_stuck():
             self._finish(running, refused)
-        if self.room.current is not None:
-            found = findings.of_time(
-                self.room.current, self._clock.now(), self._settings.alerts.scan_overdue_s
-            )
-            self._consider(self.room.current, found)
-            self._consider(self.room.current, self.room.foreign_finding())
+        current = self.room.current
+        if current is not None:
+            now = self._clock.now()
+            overdue_s = self._settings.alerts.scan_overdue_s
+            self._consider(current, findings.of_time(current, now, overdue_s))
+            self._consider(current, self.room.foreign_finding())
+            self._consider(current, self.intake.findings(now))
         self.send(self._clock.message())
 
     # Object -> procedure -> series
@@ -229,6 +265,7 @@ class Pipeline:
         procedure = self.room.admit(stored)
         for changed in self.room.take_changed():
             self.note(changed)
+        self.intake.stored(stored, self._clock.at(stored.received_at))
         if procedure is None:
             if self.room.current is not None and not self._recovering:
                 self._consider(self.room.current, self.room.foreign_finding())
@@ -243,11 +280,15 @@ class Pipeline:
             )
         )
 
+    def _refused(self, refused: ObjectRefused) -> None:
+        logger.warning("An object was refused: %s", refused.text)
+        self.intake.refused(refused, self._clock.at(refused.receipt.received_at))
+
     def _look_at_series(self) -> None:
         """Series that have become complete because nothing came for a while."""
         deadline = self._assembler.next_deadline()
-        # Not while notices wait: the slices that end the silence may be among them.
-        if deadline is not None and deadline <= _wall() and self._inbox.empty():
+        # Not before all was read: the slices that end the silence may be among the rest.
+        if deadline is not None and deadline <= _wall() and self._caught_up:
             self._series(self._assembler.tick(_wall()))
 
     def _series(self, outputs: Iterable[AssemblerOutput]) -> None:
@@ -416,19 +457,25 @@ class Pipeline:
 
     # After a restart
 
-    def _recover(self, objects: tuple[ObjectStored, ...]) -> None:
-        """Take in objects of the spool; those that are known change nothing."""
+    def _recover(self) -> None:
+        """Take in all that has happened before; nothing of it is news."""
         self._recovering = True
-        try:
-            for stored in sorted(objects, key=lambda o: o.received_at):
-                self._object(stored)
-            self._series(self._assembler.tick(_wall()))
-        finally:
-            self._recovering = False
+        while events := self._read():
+            for event in events:
+                # What fell silent then is closed before what came later, as it was then.
+                self._guarded(partial(self._close_silent, _time_of(event)))
+                self._guarded(partial(self._event, event))
+        self._guarded(partial(self._close_silent, _wall()))
+        self._recovering = False
         for procedure in self.room.procedures():
             if procedure.state == "open":
-                self._advance(procedure)
-                self.note(procedure)
+                self._guarded(partial(self._advance, procedure))
+                self._guarded(partial(self.note, procedure))
+
+    def _close_silent(self, now: datetime) -> None:
+        deadline = self._assembler.next_deadline()
+        if deadline is not None and deadline <= now:
+            self._series(self._assembler.tick(now))
 
     # What people ask for
 
@@ -445,10 +492,14 @@ class Pipeline:
     def idle(self) -> "Future[bool]":
         """Whether nothing is under way; for a caller that waits for the end."""
         return self.call(
-            lambda: (
-                self._jobs.idle and self._inbox.empty() and self._assembler.next_deadline() is None
-            )
+            lambda: self._jobs.idle and self._caught_up and self._assembler.next_deadline() is None
         )
+
+
+def _time_of(event: ListenerEvent) -> datetime:
+    return (
+        event.receipt.received_at if isinstance(event, ObjectStored | ObjectRefused) else event.at
+    )
 
 
 def _wall() -> datetime:

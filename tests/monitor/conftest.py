@@ -18,7 +18,10 @@ from monitor.config import (
     StorageSection,
 )
 from monitor.messages import Measurement, Role
-from monitor.service import Service, address_of, bound_socket
+from monitor.receiver import Receiver
+from monitor.service import Service
+from monitor.starting import bound_socket
+from monitor.web import address_of
 from scanner_sim.push import Destination, Pusher
 from tests.quick_case import QuickCase, read
 from tests.waiting import PATIENCE_S, until
@@ -27,9 +30,10 @@ from web_ui import PAGE
 
 @dataclass(frozen=True)
 class Web:
-    """The service and a client of its API."""
+    """The service, what it receives by, and a client of its API."""
 
     service: Service
+    receiver: Receiver
     client: httpx.Client
 
     @property
@@ -82,10 +86,12 @@ def web(quick: QuickCase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     # Analyses in a thread: this is about the web, and a process takes seconds to start.
     with (
         Service(settings, make_executor=lambda: ThreadPoolExecutor(1)) as service,
+        Receiver(settings, service.pipeline.knock) as receiver,
         served(service) as address,
         httpx.Client(base_url=address, timeout=PATIENCE_S) as client,
     ):
-        pusher = Pusher(Destination("ICEMARGIN", "127.0.0.1", service.listener.port))
+        service.receiver_status = receiver.status
+        pusher = Pusher(Destination("ICEMARGIN", "127.0.0.1", receiver.listener.port))
         for folder in quick.folders[:-1]:
             pusher.send(read(folder))
         until(
@@ -93,4 +99,4 @@ def web(quick: QuickCase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "the first measurement",
         )
         until(lambda: service.pipeline.snapshot().alerts, "its alert")
-        yield Web(service, client)
+        yield Web(service, receiver, client)

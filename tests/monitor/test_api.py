@@ -232,7 +232,7 @@ def test_the_schema_knows_the_stream(web: Web) -> None:
 
 def test_not_ready_says_why(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     assert web.client.get("/readyz").status_code == 200
-    monkeypatch.setattr(web.service.spool, "problem", lambda: "The disk is full.")
+    monkeypatch.setattr(web.receiver.spool, "problem", lambda: "The disk is full.")
     answer = web.client.get("/readyz")
     assert (answer.status_code, answer.text) == (503, "The disk is full.\n")
     assert web.client.get("/healthz").status_code == 200

@@ -16,6 +16,7 @@ from monitor import analysis, messages
 from monitor.config import DicomSection, Settings, StorageSection
 from monitor.messages import Measurement, PhaseName, Role
 from monitor.moment import moment_of
+from monitor.receiver import Receiver
 from monitor.service import Service
 from scanner_sim.push import Destination, Pusher
 from segmentation.moment import Earlier, Moment
@@ -101,19 +102,24 @@ class Recording(ThreadPoolExecutor):
 
 
 @contextmanager
-def recorded(directory: Path, moments: list[tuple[list[Path], Moment]]) -> Iterator[Service]:
+def recorded(
+    directory: Path, moments: list[tuple[list[Path], Moment]]
+) -> Iterator[tuple[Service, Receiver]]:
     """A service on a folder whose analyses are noted."""
     settings = Settings(
         dicom=DicomSection(port=0, series_quiet_s=1.0),
         storage=StorageSection(directory=directory, minimum_free_mb=10),
     )
-    with Service(settings, make_executor=lambda: Recording(moments)) as service:
-        yield service
+    with (
+        Service(settings, make_executor=lambda: Recording(moments)) as service,
+        Receiver(settings, service.pipeline.knock) as receiver,
+    ):
+        yield service, receiver
 
 
-def send(service: Service, objects: Sequence[FileDataset]) -> None:
+def send(receiver: Receiver, objects: Sequence[FileDataset]) -> None:
     """As a scanner does."""
-    Pusher(Destination("ICEMARGIN", "127.0.0.1", service.listener.port)).send(objects)
+    Pusher(Destination("ICEMARGIN", "127.0.0.1", receiver.listener.port)).send(objects)
 
 
 def measured(service: Service) -> list[Measurement]:
@@ -124,15 +130,15 @@ def measured(service: Service) -> list[Measurement]:
 def test_after_a_restart_and_with_new_contours(quick: QuickCase, tmp_path: Path) -> None:
     """The scan before is known from the journal; and each is measured again with its own past."""
     moments: list[tuple[list[Path], Moment]] = []
-    with recorded(tmp_path, moments) as service:
+    with recorded(tmp_path, moments) as (service, receiver):
         for folder in quick.folders[:-1]:
-            send(service, read(folder))
+            send(receiver, read(folder))
         until(lambda: measured(service), "the first measurement")
     moments.clear()
-    with recorded(tmp_path, moments) as service:
+    with recorded(tmp_path, moments) as (service, receiver):
         until(lambda: measured(service), "the journal's measurement")
         assert moments == []
-        send(service, read(quick.folders[-1]))
+        send(receiver, read(quick.folders[-1]))
         until(lambda: len(measured(service)) == 2, "the second measurement")
         first, second = measured(service)
         apart_s = (second.acquired_at - first.acquired_at).total_seconds()
@@ -151,7 +157,7 @@ def test_after_a_restart_and_with_new_contours(quick: QuickCase, tmp_path: Path)
                 setattr(dataset, keyword, generate_uid(entropy_srcs=[dataset[keyword].value, "n"]))
 
         ids = {first.id, second.id}
-        send(service, read(quick.structures, as_new))
+        send(receiver, read(quick.structures, as_new))
         until(lambda: len({m.id for m in measured(service)} - ids) == 2, "both measured again")
         again = [found.earlier for _, found in moments[1:]]
         assert [len(earlier) for earlier in again] == [0, 1]

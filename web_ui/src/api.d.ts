@@ -360,7 +360,7 @@ export interface components {
          * @description What an alert is about.
          * @enum {string}
          */
-        readonly Condition: "hilum_near" | "margin_reached" | "scan_overdue" | "scan_not_assessable" | "other_patient";
+        readonly Condition: "hilum_near" | "margin_reached" | "scan_overdue" | "scan_not_assessable" | "other_patient" | "object_conflict" | "object_refused" | "receiving_stopped";
         /**
          * ErrorAnswer
          * @description What every refused call answers.
