@@ -43,13 +43,20 @@ class Extents:
         ``sure`` is false for one that may have been cut off; it then only serves to accept another
         one that is as short: twice the same range is a range, not an accident.
         """
-        if header.plane is None:
+        if not header.planes:
             return
-        self._known = [e for e in self._known if e.header.series_instance_uid != _series(header)]
         start, stop = stack.extent_mm
         spacing = float(stack.spacing_mm[2])
-        extent = _Extent(header, header.plane, spacing, stack.shape[0], start, stop, sure)
+        extent = _Extent(header, header.planes[0], spacing, stack.shape[0], start, stop, sure)
+        for n, known in enumerate(self._known):
+            if _series(known.header) == _series(header):  # corrected: it is no later scan for that
+                self._known[n] = extent
+                return
         self._known = [*self._known, extent][-MAXIMUM_REMEMBERED:]
+
+    def forget(self, series_uid: str) -> None:
+        """A scan has turned out to be a part of one."""
+        self._known = [known for known in self._known if _series(known.header) != series_uid]
 
     def expected_slices(self, header: ObjectHeader) -> int | None:
         """How many slices the predecessor had, told from the first slice of a scan."""
@@ -110,9 +117,9 @@ def _near(a: float, b: float) -> bool:
 
 
 def _same_scan(known: _Extent, header: ObjectHeader) -> bool:
-    plane = header.plane
-    if plane is None or header.frame_of_reference_uid is None:
+    if not header.planes or header.frame_of_reference_uid is None:
         return False
+    plane = header.planes[0]
     old = known.header
     turned = np.abs(np.subtract(known.plane.orientation, plane.orientation)).max()
     return (

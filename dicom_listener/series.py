@@ -1,109 +1,86 @@
 """From single objects to complete series: when is a scan all there?
 
-No receiver can prove that (peers.md of the design: every router guesses with a quiet timer), so the
-evidence is weighed. Strongest first: the association that carried every slice was released; the
-extent of the scan before was filled; nothing has come for the quiet time. Each counts only with
-slices that make a volume (``segmentation.volume.check_stack``). What falls short of that is
-provisional, or refused, with the reason, and a late slice opens the series again.
+Over C-STORE nobody says so, and most receivers guess by waiting for silence. Here evidence is
+weighed, the strongest first (``transitions``): a performed procedure step's list of its images; a
+storage commitment request's list; the release of the association that carried every slice; the
+extent of the scan before; silence. Each counts only with slices that make a volume
+(``segmentation.volume.check_stack``). What falls short of that is provisional, or refused, with the
+reason, and a late slice opens the series again.
+
+Multi-frame objects (enhanced and legacy converted CT) add all their planes. That such an object is
+whole (it is, or it would not have been acknowledged) does not say that it is the series: one scan
+may be split into several, as parts of a concatenation (PS3.3, C.7.6.16.2.2.4) or as one for each
+stack, and the last may be missing as a last slice may. That it belongs to no concatenation says no
+more than that it is none of such parts. So it is judged by the same evidence as slices are; the
+release of its association mostly follows at once.
 
 The assembler has no clock and no threads: its owner tells it what came and what time it is, and
 calls ``tick`` when ``next_deadline`` has passed.
 """
 
-import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from dicom_listener.arrivals import Arrivals, Judgement, judge
+from dicom_listener.assembled import (
+    CT_CLASSES,
+    AssemblerOutput,
+    Completeness,
+    Evidence,
+    ObjectKind,
+    ObjectReady,
+    Reason,
+    SeriesObject,
+    SeriesProgress,
+    SeriesReady,
+    kind_of,
+)
+from dicom_listener.events import CommitmentRequested, How, StepReported
 from dicom_listener.extents import Extents
 from dicom_listener.headers import ObjectHeader
-from dicom_listener.syntaxes import CT_IMAGE_STORAGE
-from segmentation.volume import GeometryError, SlicePlane, Stack, check_stack
+from dicom_listener.lists import ListEvidence, Lists
+from dicom_listener.transitions import Event, State, Verdict, next_state
 
-MENDABLE: Final = frozenset(("too_few_slices", "missing_slices", "uneven_spacing"))
-"""Faults of geometry that slices still under way can mend; the others stay whatever comes."""
-
-ObjectKind = Literal[
-    "slice", "stored", "localizer", "lossy", "no_plane", "multi_frame", "conflict", "foreign"
+__all__ = [
+    "AssemblerOutput",
+    "AssemblerSettings",
+    "Completeness",
+    "Evidence",
+    "ObjectKind",
+    "ObjectReady",
+    "Reason",
+    "SeriesAssembler",
+    "SeriesObject",
+    "SeriesProgress",
+    "SeriesReady",
+    "kind_of",
 ]
-"""What an object is to the assembler. Only slices make volumes; ``stored`` is all that is no CT,
-``conflict`` has the UID of another object, ``foreign`` the series UID of another patient's, study's
-or frame of reference's series."""
 
-Completeness = Literal["final", "provisional", "refused"]
-Evidence = Literal["release", "extent", "quiet"]
+MAXIMUM_OTHERS: Final = 20_000
+"""Objects that are no slices, of which is remembered that they came: lists may name them."""
 
-
-class State(enum.Enum):
-    """State of one series."""
-
-    OPEN = "open"
-    PROVISIONAL = "provisional"
-    FINAL = "final"
-    REFUSED = "refused"
-
-
-class Event(enum.Enum):
-    """What can happen to a series."""
-
-    SLICE = "slice added"
-    EXTENT = "extent of the predecessor filled"
-    RELEASED = "the association that carried all slices was released"
-    QUIET = "no slice for the quiet time"
-
-
-class Verdict(enum.Enum):
-    """What the slices are, taken together, at the moment of the event."""
-
-    VOLUME = "a volume"
-    SHORT = "a volume that ends before its predecessor did"
-    CUT = "a volume whose transfer was aborted"
-    MENDABLE = "no volume yet"
-    BROKEN = "no volume, whatever comes"
-
-
-_V = Verdict
-TRANSITIONS: Final[Mapping[tuple[State, Event], Mapping[Verdict, State]]] = {
-    (State.OPEN, Event.SLICE): dict.fromkeys(Verdict, State.OPEN),
-    (State.PROVISIONAL, Event.SLICE): dict.fromkeys(Verdict, State.OPEN),
-    (State.FINAL, Event.SLICE): dict.fromkeys(Verdict, State.OPEN),
-    (State.REFUSED, Event.SLICE): dict.fromkeys(Verdict, State.OPEN),
-    (State.OPEN, Event.EXTENT): {
-        _V.VOLUME: State.FINAL,
-        _V.SHORT: State.OPEN,
-        _V.CUT: State.FINAL,  # all of the extent is there, however the transfer went
-        _V.MENDABLE: State.OPEN,
-        _V.BROKEN: State.OPEN,
-    },
-    (State.OPEN, Event.RELEASED): {
-        _V.VOLUME: State.FINAL,
-        _V.SHORT: State.PROVISIONAL,
-        _V.CUT: State.FINAL,  # the release came after the abort, and carried all
-        _V.MENDABLE: State.OPEN,  # the quiet time decides
-        _V.BROKEN: State.REFUSED,
-    },
-    (State.OPEN, Event.QUIET): {
-        _V.VOLUME: State.FINAL,
-        _V.SHORT: State.PROVISIONAL,
-        _V.CUT: State.PROVISIONAL,
-        _V.MENDABLE: State.PROVISIONAL,
-        _V.BROKEN: State.REFUSED,
-    },
-}
-"""(state, event) to the next state, by verdict. A pair that is not here can't happen."""
+LOOK_AGAIN: Final = 16
+"""A series that is long enough but does not fill the extent of the scan before is looked at again
+when it has grown by one in so many: looking takes the longer the more slices there are."""
 
 _EVIDENCE: Final[Mapping[Event, Evidence]] = {
-    Event.EXTENT: "extent",
+    Event.STEP: "mpps",
+    Event.COMMITMENT: "commitment",
     Event.RELEASED: "release",
+    Event.EXTENT: "extent",
     Event.QUIET: "quiet",
+    Event.IMPATIENT: "none",
 }
 _COMPLETENESS: Final[Mapping[State, Completeness]] = {
     State.FINAL: "final",
     State.PROVISIONAL: "provisional",
     State.REFUSED: "refused",
 }
+_UNJUDGED: Final = (State.OPEN, State.REOPENED)
+_LISTED: Final[Mapping[ListEvidence, Event]] = {"mpps": Event.STEP, "commitment": Event.COMMITMENT}
 
 
 @dataclass(frozen=True)
@@ -114,121 +91,22 @@ class AssemblerSettings:
     ----------
     quiet_s
         Silence after which a series is taken for what it is.
+    patience_s
+        A series that is neither complete nor silent for so long is judged provisional meanwhile.
     maximum_open
-        Series that may be open at once; beyond this, the one silent for longest is closed.
+        Series that may be waited for at once; beyond this, the one silent for longest is judged
+        provisional.
     maximum_remembered
-        Closed series whose slices are remembered, for late ones.
+        Judged series whose slices are remembered, for late ones.
     maximum_slices
-        Further slices of a series are reported as ``stored`` only.
+        A series with more is refused; the further slices are reported as ``stored`` only.
     """
 
     quiet_s: float = 3.0
+    patience_s: float = 60.0
     maximum_open: int = 64
     maximum_remembered: int = 256
     maximum_slices: int = 4096
-
-
-@dataclass(frozen=True)
-class SeriesObject:
-    """An object of a series, and where it is."""
-
-    header: ObjectHeader
-    path: Path
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a series is not final: a code for programs, a sentence for people."""
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True)
-class SeriesProgress:
-    """A slice came. ``expected`` is how many its predecessor had, if it has one."""
-
-    series_uid: str
-    received: int
-    expected: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesReady:
-    """A series can be worked on. Comes again, with a higher ``revision``, when late slices came.
-
-    Attributes
-    ----------
-    objects
-        The slices, in the order received.
-    stack
-        How they make a volume; its ``order`` counts in ``objects``. None when they make none.
-    reason
-        Why it is provisional or refused; None when it is final.
-    """
-
-    series_uid: str
-    objects: tuple[SeriesObject, ...]
-    stack: Stack | None
-    completeness: Completeness
-    evidence: Evidence
-    reason: Reason | None
-    last_received_at: datetime
-    revision: int
-
-
-@dataclass(frozen=True)
-class ObjectReady:
-    """An object that is no slice of a volume came: a structure set, a localizer, a dose page."""
-
-    kind: ObjectKind
-    object: SeriesObject
-    received_at: datetime
-
-
-AssemblerOutput = SeriesProgress | SeriesReady | ObjectReady
-
-
-@dataclass(eq=False)
-class _Series:
-    uid: str
-    expected: int | None
-    last_received_at: datetime
-    state: State = State.OPEN
-    objects: dict[str, SeriesObject] = field(default_factory=dict)
-    carried: dict[str, set[str]] = field(default_factory=dict)
-    """SOP instances that each association which is not over has carried, duplicates too."""
-    aborted: bool = False
-    """The last association that carried some of it and ended was aborted."""
-    revision: int = 0
-
-    @property
-    def first(self) -> ObjectHeader:
-        return next(iter(self.objects.values())).header
-
-    @property
-    def planes(self) -> list[SlicePlane]:
-        planes = [item.header.plane for item in self.objects.values()]
-        return [plane for plane in planes if plane is not None]
-
-
-def kind_of(header: ObjectHeader) -> ObjectKind:
-    """What an object is to the assembler."""
-    if header.sop_class_uid != CT_IMAGE_STORAGE and header.modality != "CT":
-        return "stored"
-    if header.is_localizer:
-        return "localizer"
-    if header.number_of_frames > 1:
-        return "multi_frame"
-    if header.sop_class_uid != CT_IMAGE_STORAGE:
-        return "stored"
-    if header.plane is None:
-        return "no_plane"
-    return "lossy" if header.lossy else "slice"
-
-
-def _belongs_to(header: ObjectHeader) -> tuple[str, str, str | None]:
-    return header.patient_id, header.study_instance_uid, header.frame_of_reference_uid
 
 
 class SeriesAssembler:
@@ -240,9 +118,17 @@ class SeriesAssembler:
     def __init__(self, settings: AssemblerSettings | None = None) -> None:
         self._settings = settings or AssemblerSettings()
         self._quiet = timedelta(seconds=self._settings.quiet_s)
-        self._open: dict[str, _Series] = {}
-        self._closed: dict[str, _Series] = {}
+        self._patience = timedelta(seconds=self._settings.patience_s)
+        self._series: dict[str, Arrivals] = {}
+        self._waiting: dict[str, Arrivals] = {}
+        """Those that silence has not yet been listened for."""
+        self._series_of: dict[str, str] = {}
+        """Of each slice that is remembered."""
+        self._others: dict[str, None] = {}
         self._extents = Extents()
+        self._lists = Lists()
+
+    # What comes
 
     def add(
         self,
@@ -262,76 +148,213 @@ class SeriesAssembler:
         kind: ObjectKind = "conflict" if conflicting else kind_of(header)
         item = SeriesObject(header, path)
         if kind != "slice":
-            return [ObjectReady(kind, item, received_at)]
+            return self._other(kind, item, received_at)
         uid = header.series_instance_uid
-        series = self._open.get(uid) or self._closed.get(uid)
+        series = self._series.get(uid)
         if series is None:
-            series = _Series(uid, self._extents.expected_slices(header), received_at)
-            self._open[uid] = series
+            expected = self._extents.expected_slices(header)
+            series = Arrivals(uid, expected, received_at, received_at, expected or 0)
+            self._series[uid] = series
         if series.objects and _belongs_to(series.first) != _belongs_to(header):
-            return [ObjectReady("foreign", item, received_at)]
-        series.carried.setdefault(association_id, set()).add(header.sop_instance_uid)
-        if header.sop_instance_uid in series.objects:
-            if series.state is State.OPEN:
-                series.last_received_at = max(series.last_received_at, received_at)
+            return self._other("foreign", item, received_at)
+        known = header.sop_instance_uid in series.objects
+        if known and series.state in (State.FINAL, State.REFUSED):
             return []
-        if len(series.objects) >= self._settings.maximum_slices:
-            return [ObjectReady("stored", item, received_at)]
-        series.objects[header.sop_instance_uid] = item
-        series.last_received_at = max(series.last_received_at, received_at)
-        self._move(series, TRANSITIONS[series.state, Event.SLICE][Verdict.MENDABLE])
-        outputs: list[AssemblerOutput] = [SeriesProgress(uid, len(series.objects), series.expected)]
-        may_be_filled = series.expected is not None and len(series.objects) >= series.expected
-        if may_be_filled and series.revision == 0:  # once, or each slice beyond would start anew
-            outputs += self._weigh(series, Event.EXTENT)
-        return outputs + self._bound_open()
+        series.heard(association_id, header.sop_instance_uid, received_at)
+        self._waiting[uid] = series
+        if known:
+            return self._bound()
+        if series.state not in _UNJUDGED:
+            series.unjudged_since = received_at
+        series.state = next_state(series.state, Event.SLICE, Verdict.VOLUME)
+        if series.slices + len(header.planes) > self._settings.maximum_slices:
+            series.overflowed = True
+            return self._other("stored", item, received_at)
+        series.take(item)
+        self._series_of[header.sop_instance_uid] = uid
+        return self._grown(series, header.sop_instance_uid)
 
     def association_ended(
-        self, association_id: str, how: Literal["released", "aborted"], at: datetime
+        self, association_id: str, how: How, at: datetime
     ) -> list[AssemblerOutput]:
         """An association is over, at a time not before what it carried."""
         outputs: list[AssemblerOutput] = []
-        for series in [*self._open.values(), *self._closed.values()]:
+        for series in list(self._series.values()):
             carried = series.carried.pop(association_id, None)
-            if carried is None or series.state is not State.OPEN:
+            if carried is None:
                 continue
-            whole = carried >= series.objects.keys()
-            series.aborted = how == "aborted"
-            if how == "released" and whole:
+            if series.last_association == association_id:
+                series.cut = how == "aborted"
+            if not series.carried:
+                outputs += self._weigh_complete_lists(series)
+            if how == "released" and series.objects.keys() <= carried:
                 outputs += self._weigh(series, Event.RELEASED)
         return outputs + self.tick(at)
 
+    def step_reported(self, step: StepReported) -> list[AssemblerOutput]:
+        """A performed procedure step was created or changed; only its end says something."""
+        if step.status == "IN PROGRESS":
+            return []
+        outputs: list[AssemblerOutput] = []
+        for one in step.series:
+            outputs += self.listed(
+                one.series_instance_uid,
+                one.instance_uids,
+                "mpps",
+                step.at,
+                discontinued=step.status == "DISCONTINUED",
+            )
+        return outputs
+
+    def commitment_requested(self, request: CommitmentRequested) -> list[AssemblerOutput]:
+        """Storage commitment was asked for.
+
+        The request does not name series. Those of the images that have come are known; an image
+        that has not come may belong to any of these, and all of them lack it until it shows where
+        it belongs. Objects that are no CT are of no series that is measured.
+        """
+        named = [uid for sop_class, uid in request.instances if sop_class in CT_CLASSES]
+        series = {self._series_of[uid] for uid in named if uid in self._series_of}
+        return self._take_list("commitment", named, series, request.at)
+
+    def listed(
+        self,
+        series_uid: str,
+        instance_uids: Iterable[str],
+        evidence: ListEvidence,
+        at: datetime,
+        *,
+        discontinued: bool = False,
+    ) -> list[AssemblerOutput]:
+        """The scanner names the instances of a series, which may not have come yet.
+
+        ``discontinued``: the examination was broken off, and these were made until then.
+        """
+        named = list(instance_uids)
+        return self._take_list(evidence, named, {series_uid}, at, discontinued=discontinued)
+
     def tick(self, now: datetime) -> list[AssemblerOutput]:
-        """Close what has been quiet for long enough."""
-        quiet = [s for s in self._open.values() if s.last_received_at + self._quiet <= now]
-        return [output for series in quiet for output in self._weigh(series, Event.QUIET)]
+        """Judge what has been quiet for long enough, or was waited for long enough."""
+        outputs: list[AssemblerOutput] = []
+        for series in list(self._waiting.values()):
+            if series.last_received_at + self._quiet <= now:
+                del self._waiting[series.uid]
+                outputs += self._weigh(series, Event.QUIET)
+            elif series.state in _UNJUDGED and series.unjudged_since + self._patience <= now:
+                outputs += self._weigh(series, Event.IMPATIENT)
+        self._forget()
+        return outputs
 
     def next_deadline(self) -> datetime | None:
-        """When ``tick`` is due next; None while nothing is open."""
-        times = [series.last_received_at for series in self._open.values()]
-        return min(times) + self._quiet if times else None
+        """When ``tick`` is due next; None while nothing is waited for."""
+        return min(map(self._deadline, self._waiting.values()), default=None)
 
-    def _bound_open(self) -> list[AssemblerOutput]:
-        if len(self._open) <= self._settings.maximum_open:
-            return []
-        return self._weigh(
-            min(self._open.values(), key=lambda series: series.last_received_at), Event.QUIET
-        )
+    # What follows from it
 
-    def _weigh(self, series: _Series, event: Event) -> list[AssemblerOutput]:
-        """Look at all slices together, and say what follows from the event."""
-        stack, reason, verdict = self._judge(series)
-        if event is Event.EXTENT and not (stack and self._extents.fills(series.first, stack)):
+    def _deadline(self, series: Arrivals) -> datetime:
+        quiet = series.last_received_at + self._quiet
+        if series.state not in _UNJUDGED:
+            return quiet
+        return min(quiet, series.unjudged_since + self._patience)
+
+    def _other(
+        self, kind: ObjectKind, item: SeriesObject, received_at: datetime
+    ) -> list[AssemblerOutput]:
+        uid = item.header.sop_instance_uid
+        self._others[uid] = None
+        if len(self._others) > MAXIMUM_OTHERS:
+            del self._others[next(iter(self._others))]
+        return [ObjectReady(kind, item, received_at), *self._arrived(uid, None)]
+
+    def _grown(self, series: Arrivals, instance_uid: str) -> list[AssemblerOutput]:
+        """A slice was added."""
+        expected = self._lists.expected(series.uid) or series.expected
+        reopened = series.state is State.REOPENED
+        outputs: list[AssemblerOutput] = [
+            SeriesProgress(series.uid, series.slices, expected, reopened),
+            *self._arrived(instance_uid, series.uid),
+        ]
+        may_fill = series.expected is not None and series.slices >= series.look_at
+        if may_fill and series.state in _UNJUDGED and not series.filled:
+            series.look_at = series.slices + max(series.slices // LOOK_AGAIN, 1)
+            outputs += self._weigh(series, Event.EXTENT)
+        return outputs + self._bound()
+
+    def _arrived(self, instance_uid: str, series_uid: str | None) -> list[AssemblerOutput]:
+        """Nothing is missing any more of some lists, perhaps."""
+        outputs: list[AssemblerOutput] = []
+        for uid in sorted(self._lists.came(instance_uid, series_uid) & self._series.keys()):
+            outputs += self._weigh_lists(self._series[uid])
+        return outputs
+
+    def _take_list(
+        self,
+        evidence: ListEvidence,
+        named: list[str],
+        series_uids: set[str],
+        at: datetime,
+        *,
+        discontinued: bool = False,
+    ) -> list[AssemblerOutput]:
+        outputs: list[AssemblerOutput] = []
+        if self._lists.add(evidence, named, series_uids, self._has_come, discontinued=discontinued):
+            for uid in sorted(series_uids & self._series.keys()):
+                outputs += self._weigh_lists(self._series[uid])
+        return outputs + self.tick(at)
+
+    def _has_come(self, instance_uid: str) -> bool:
+        return instance_uid in self._series_of or instance_uid in self._others
+
+    def _weigh_lists(self, series: Arrivals) -> list[AssemblerOutput]:
+        """The lists have come to say something else."""
+        self._lists.drop_parts(series.uid, series.objects)
+        missing = self._lists.missing(series.uid, series.objects)
+        if missing is not None:
+            return self._weigh(series, _LISTED[missing.evidence])
+        if self._lists.complete(series.uid, series.objects):
+            return self._weigh_complete_lists(series)
+        return self._weigh(series, Event.STEP) if self._lists.discontinued(series.uid) else []
+
+    def _weigh_complete_lists(self, series: Arrivals) -> list[AssemblerOutput]:
+        """That all is listed and here counts, but for a commitment while more may be carried.
+
+        Some scanners ask for commitment while they are sending, of what they have sent until then.
+        """
+        evidence = self._lists.complete(series.uid, series.objects)
+        if evidence is None or (evidence == "commitment" and series.carried):
             return []
-        state = TRANSITIONS[series.state, event][verdict]
-        if state is State.OPEN:
+        return self._weigh(series, _LISTED[evidence])
+
+    def _bound(self) -> list[AssemblerOutput]:
+        if len(self._waiting) <= self._settings.maximum_open:
             return []
+        series = min(self._waiting.values(), key=lambda one: one.last_received_at)
+        del self._waiting[series.uid]
+        outputs = self._weigh(series, Event.IMPATIENT)
+        self._forget()
+        return outputs
+
+    def _weigh(self, series: Arrivals, event: Event) -> list[AssemblerOutput]:
+        """Look at all slices together, and say what follows from the event, if it is news."""
+        judged = judge(series, self._lists, self._extents)
+        stack, reason = judged.stack, judged.reason
+        if event is Event.EXTENT:
+            if stack is None or not self._extents.fills(series.first, stack):
+                return []
+            series.filled = True
+        state = next_state(series.state, event, judged.verdict)
         if state is State.FINAL:
             reason = None
-        if stack is not None:
-            self._extents.remember(series.first, stack, sure=state is State.FINAL)
-        self._move(series, state)
+        elif reason is None:
+            reason = Reason("not_waited_for", "More slices may follow; they were not waited for.")
+        if state in _UNJUDGED or (state, reason) == (series.state, series.reason):
+            return []
+        series.state, series.reason = state, reason
         series.revision += 1
+        if event is not Event.IMPATIENT:
+            self._waiting.pop(series.uid, None)
+        self._series[series.uid] = self._series.pop(series.uid)  # the last to be forgotten
+        self._remember_extent(series, judged, event)
         return [
             SeriesReady(
                 series_uid=series.uid,
@@ -345,33 +368,26 @@ class SeriesAssembler:
             )
         ]
 
-    def _judge(self, series: _Series) -> tuple[Stack | None, Reason | None, Verdict]:
-        try:
-            stack = check_stack(series.planes)
-        except GeometryError as error:
-            mendable = error.code in MENDABLE
-            return (
-                None,
-                Reason(error.code, error.text),
-                Verdict.MENDABLE if mendable else Verdict.BROKEN,
-            )
-        missing = self._extents.missing_slices(series.first, stack)
-        if missing:
-            text = f"The scan before went on for {missing} slices more in the same place."
-            return stack, Reason("shorter_than_predecessor", text), Verdict.SHORT
-        if series.aborted:
-            text = "The transfer was broken off; slices may be missing at the end."
-            return stack, Reason("transfer_aborted", text), Verdict.CUT
-        return stack, None, Verdict.VOLUME
+    def _remember_extent(self, series: Arrivals, judged: Judgement, event: Event) -> None:
+        """The next scan is measured by it, unless this one is known to be a part."""
+        whole = judged.verdict in (Verdict.VOLUME, Verdict.SHORT, Verdict.CUT)
+        if judged.stack is not None and whole and event is not Event.IMPATIENT:
+            sure = series.state is State.FINAL
+            self._extents.remember(series.first, judged.stack, sure=sure)
+        else:
+            self._extents.forget(series.uid)
 
-    def _move(self, series: _Series, state: State) -> None:
-        series.state = state
-        self._open.pop(series.uid, None)
-        self._closed.pop(series.uid, None)
-        if state is State.OPEN:
-            self._open[series.uid] = series
+    def _forget(self) -> None:
+        """Keep the number of judged series, and all that is known of them, bounded."""
+        excess = len(self._series) - len(self._waiting) - self._settings.maximum_remembered
+        if excess <= 0:
             return
-        series.aborted = False
-        self._closed[series.uid] = series
-        while len(self._closed) > self._settings.maximum_remembered:
-            del self._closed[next(iter(self._closed))]
+        judged = [uid for uid in self._series if uid not in self._waiting]
+        for uid in judged[:excess]:
+            for instance_uid in self._series.pop(uid).objects:
+                self._series_of.pop(instance_uid, None)
+            self._lists.forget(uid)
+
+
+def _belongs_to(header: ObjectHeader) -> tuple[str, str, str | None]:
+    return header.patient_id, header.study_instance_uid, header.frame_of_reference_uid

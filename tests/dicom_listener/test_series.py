@@ -1,79 +1,20 @@
 """When a series is complete, and what is said when it is not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dicom_listener.headers import ObjectHeader, read_header
+from dicom_listener.headers import read_header
 from dicom_listener.series import (
-    TRANSITIONS,
-    AssemblerOutput,
-    AssemblerSettings,
-    Event,
     ObjectReady,
-    SeriesAssembler,
     SeriesProgress,
-    SeriesReady,
-    State,
-    Verdict,
 )
 from tests.dicom_listener.objects import ROOT, at, header, heights
-
-
-class Story:
-    """Tells an assembler what happens, and keeps what it says."""
-
-    def __init__(self, **settings: float) -> None:
-        self.assembler = SeriesAssembler(AssemblerSettings(**settings))  # type: ignore[arg-type]
-        self.outputs: list[AssemblerOutput] = []
-        self.now_s = 0.0
-
-    def slices(
-        self,
-        z_mm: Iterable[float],
-        *,
-        series: int = 1,
-        association: str = "a",
-        name: str = "",
-        **changes: Any,
-    ) -> None:
-        """Slices come, 10 ms apart."""
-        for z in z_mm:
-            self.object(header(z, series, name, **changes), association=association)
-
-    def object(
-        self, one: ObjectHeader, *, association: str = "a", conflicting: bool = False
-    ) -> None:
-        self.now_s += 0.01
-        self.outputs += self.assembler.add(
-            one, Path(one.sop_instance_uid), at(self.now_s), association, conflicting=conflicting
-        )
-
-    def released(self, association: str = "a") -> None:
-        self.outputs += self.assembler.association_ended(association, "released", at(self.now_s))
-
-    def aborted(self, association: str = "a") -> None:
-        self.outputs += self.assembler.association_ended(association, "aborted", at(self.now_s))
-
-    def pause(self, seconds: float) -> None:
-        self.now_s += seconds
-        self.outputs += self.assembler.tick(at(self.now_s))
-
-    @property
-    def ready(self) -> list[SeriesReady]:
-        return [output for output in self.outputs if isinstance(output, SeriesReady)]
-
-    @property
-    def said(self) -> list[tuple[str, str, str | None]]:
-        """Completeness, evidence and reason's code of all that was ready."""
-        return [
-            (one.completeness, one.evidence, one.reason.code if one.reason else None)
-            for one in self.ready
-        ]
+from tests.dicom_listener.story import Story
 
 
 def test_released_with_all_slices() -> None:
@@ -264,7 +205,7 @@ def test_a_missing_end_shows_against_the_scan_before(part: slice) -> None:
     assert len(story.ready) == 2
     story.slices(heights(6), series=2, association="c")
     story.released("c")
-    assert story.said[2:] == [("final", "release", None)]
+    assert story.said[2:] == [("final", "extent", None)]
 
 
 def test_the_same_shorter_range_twice_is_a_range() -> None:
@@ -316,7 +257,14 @@ def test_another_spacing_is_no_predecessor() -> None:
         ({"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localizer"),
         ({"lossy": True}, "lossy"),
         ({"planes": ()}, "no_plane"),
-        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.2.1", "number_of_frames": 9}, "multi_frame"),
+        (
+            {
+                "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2.1",
+                "number_of_frames": 9,
+                "planes": (),
+            },
+            "multi_frame",
+        ),
     ],
 )
 def test_what_is_no_slice_is_told_at_once(changes: dict[str, Any], kind: str) -> None:
@@ -356,22 +304,8 @@ def test_bounds() -> None:
     story.slices(heights(7), series=6)
     assert sum(isinstance(output, ObjectReady) for output in story.outputs) == 2
     story.pause(9)
-    assert len(story.assembler._closed) == 2
-
-
-def test_the_table_knows_every_pair_that_can_happen() -> None:
-    for state, event in product(State, Event):
-        possible = state is State.OPEN or event is Event.SLICE
-        assert ((state, event) in TRANSITIONS) is possible
-    for by_verdict in TRANSITIONS.values():
-        assert by_verdict.keys() == set(Verdict)
-
-
-def test_nothing_but_a_volume_is_ever_final() -> None:
-    for by_verdict in TRANSITIONS.values():
-        assert by_verdict[Verdict.MENDABLE] is not State.FINAL
-        assert by_verdict[Verdict.BROKEN] is not State.FINAL
-        assert by_verdict[Verdict.SHORT] is not State.FINAL
+    assert len(story.assembler._series) == 2
+    assert len(story.assembler._series_of) == 9
 
 
 @pytest.mark.shared_data
