@@ -15,6 +15,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 from pynetdicom import AE, evt
+from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_listener.nodes import Caller, Node
 
@@ -70,12 +71,20 @@ def provider(
     entity.require_called_aet = True
     for uid, syntaxes in contexts.items():
         entity.add_supported_context(uid, list(map(str, syntaxes)))
-    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    server = entity.make_server(
+        ("127.0.0.1", port), evt_handlers=handlers, server_class=ThreadedAssociationServer
+    )
+    assert isinstance(server, ThreadedAssociationServer)
     assert server.socket is not None
+    entity._servers.append(server)  # as start_server does, which ends only after half a second
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
     try:
         yield int(server.socket.getsockname()[1])
     finally:
         server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @contextmanager
