@@ -1,7 +1,16 @@
 """What the listener has done since it was started, for the metrics page."""
 
 import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Final, TypeVar
+
+MAXIMUM_PEERS: Final = 64
+"""Peers that are counted apart. Where nobody is named, callers choose their own names, and could
+make figures without end."""
+
+OTHERS: Final = "(others)"
+"""All beyond ``MAXIMUM_PEERS`` together."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +24,7 @@ class Counts:
     associations: int = 0
     """Associations accepted."""
     associations_rejected: int = 0
-    """Associations rejected: AE titles, or too many at once."""
+    """Associations rejected, and connections that asked for none in a way that could be read."""
     associations_released: int = 0
     """Associations that ended as the standard wants it."""
     associations_aborted: int = 0
@@ -34,8 +43,37 @@ class Counts:
     """C-STORE requests answered with a failure."""
     bytes_received: int = 0
     """Bytes of data sets that were stored."""
+    steps_reported: int = 0
+    """N-CREATE and N-SET of performed procedure steps answered with Success."""
+    commitments_requested: int = 0
+    """N-ACTION of storage commitment answered with Success."""
+    records_failed: int = 0
+    """Events that could not be written down."""
     handler_errors: int = 0
     """Exceptions nobody expected; each is a defect."""
+
+
+@dataclass(frozen=True)
+class PeerCounts:
+    """One peer's counters; all but ``open_associations`` only ever rise."""
+
+    associations_rejected: int = 0
+    """Associations rejected because it had no place left."""
+    associations_released: int = 0
+    """Associations that ended as the standard wants it."""
+    associations_aborted: int = 0
+    """Associations that ended in any other way."""
+    open_associations: int = 0
+    """Associations at this moment."""
+    objects: int = 0
+    """C-STORE requests answered with Success."""
+    objects_refused: int = 0
+    """C-STORE requests answered with a failure."""
+    bytes_received: int = 0
+    """Bytes of data sets that were stored."""
+
+
+T = TypeVar("T", Counts, PeerCounts)
 
 
 class Counters:
@@ -44,20 +82,40 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = Counts()
-        self._names = frozenset(field.name for field in fields(Counts))
+        self._peers: dict[str, PeerCounts] = {}
 
     def add(self, **amounts: int) -> None:
         """Add to the counters named by the keywords."""
-        unknown = amounts.keys() - self._names
-        if unknown:
-            raise ValueError(f"no such counter: {', '.join(sorted(unknown))}")
         with self._lock:
-            self._counts = replace(
-                self._counts,
-                **{name: getattr(self._counts, name) + n for name, n in amounts.items()},
-            )
+            self._counts = _sum(self._counts, amounts)
+
+    def add_for(self, peer: str, **amounts: int) -> None:
+        """Add to the counters of one peer."""
+        with self._lock:
+            if peer not in self._peers and len(self._peers) >= MAXIMUM_PEERS:
+                peer = OTHERS
+            self._peers[peer] = _sum(self._peers.get(peer, PeerCounts()), amounts)
 
     def read(self) -> Counts:
         """All counts at one moment."""
         with self._lock:
             return self._counts
+
+    def read_peers(self) -> Mapping[str, PeerCounts]:
+        """Each peer's counts at one moment, by its name."""
+        with self._lock:
+            return dict(self._peers)
+
+
+_NAMES: Final = {kind: frozenset(f.name for f in fields(kind)) for kind in (Counts, PeerCounts)}
+
+
+def _sum(counts: T, amounts: Mapping[str, int]) -> T:
+    _check(type(counts), amounts)
+    return replace(counts, **{name: getattr(counts, name) + n for name, n in amounts.items()})
+
+
+def _check(kind: type[Counts | PeerCounts], names: Iterable[str]) -> None:
+    unknown = set(names) - _NAMES[kind]
+    if unknown:
+        raise ValueError(f"no such counter: {', '.join(sorted(unknown))}")

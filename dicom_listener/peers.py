@@ -164,10 +164,18 @@ class Peers:
     everybody
         Bounds that callers share when nobody is named; they are called by their AE titles.
         None: nobody is let in then.
+
+    Raises
+    ------
+    ValueError
+        When two have one name.
     """
 
     def __init__(self, named: Iterable[Peer], everybody: Peer | None = None) -> None:
         self._named = tuple(named)
+        names = Counter(peer.name for peer in self._named)
+        if names and names.most_common(1)[0][1] > 1:
+            raise ValueError(f"two peers are called {names.most_common(1)[0][0]!r}")
         self._everybody = None if self._named else everybody
         self._taken: Counter[str] = Counter()
         self._free_at: dict[str, float] = {}

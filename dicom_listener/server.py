@@ -1,169 +1,249 @@
 """The TCP side of the listener: who may connect, and how many may wait there."""
 
-import ipaddress
+import contextlib
 import logging
-import sys
+import os
+import select
+import socket
+import ssl
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from socket import socket
-from typing import Any, cast
+from typing import Final
 
-from pynetdicom import AE, evt
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AddressInformation, RequestHandler, ThreadedAssociationServer
-
-from dicom_listener.transport import (
-    GuardedAssociation,
-    GuardedSocket,
-    TransportHooks,
-    TransportLimits,
-)
+from dicom_listener.acceptor import Acceptor
+from dicom_listener.peers import Address, parse_address
+from dicom_listener.wire import Wire
 
 LOGGER = logging.getLogger(__name__)
 
-MAXIMUM_PENDING_CONNECTIONS = 64
-"""Connections that have not asked for an association yet. Silent ones could otherwise take all
-threads and file handles; beyond this, the oldest goes."""
+MAXIMUM_WAITING: Final = 64
+"""Connections without an association: those that have not asked for one yet, and those that are
+over and not closed. Silent ones could otherwise take all threads and file handles."""
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+BACKLOG: Final = 128
+"""Connections that the system keeps for us while we are busy or being started again."""
+
+_AT_ONCE = 16
+_EXHAUSTED_S = 0.1
+"""How long we leave new connections alone when there are no threads or file handles left."""
 
 
 @dataclass(frozen=True)
-class ServerHooks:
-    """Calls from the server's threads.
+class Door:
+    """A listening socket.
 
     Attributes
     ----------
-    connected
-        A connection was let in.
-    refused
-        A connection from this address was not.
-    ended
-        An association that had been accepted is over.
+    tls
+        How connections that come here are secured; None: not at all.
+    is_ours
+        Whether it is closed with the server. One that was handed over stays open in the process
+        that handed it over, and keeps connections waiting there until it is served again.
     """
 
+    socket: socket.socket
+    tls: ssl.SSLContext | None
+    is_ours: bool
+
+    @property
+    def port(self) -> int:
+        """Its TCP port."""
+        return int(self.socket.getsockname()[1])
+
+    def close(self) -> None:
+        """Close the socket if it is ours."""
+        if self.is_ours:
+            self.socket.close()
+
+
+def open_door(host: str, port: int, tls: ssl.SSLContext | None) -> Door:
+    """Bind.
+
+    Raises
+    ------
+    OSError
+        When the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Lets a restart take the port over, but not a second service.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except BaseException:
+        bound.close()
+        raise
+    return Door(bound, tls, is_ours=True)
+
+
+@dataclass(frozen=True)
+class Visitors:
+    """Calls from the server's thread.
+
+    Attributes
+    ----------
+    may_connect
+        Whether connections from an address are taken at all.
+    connected, refused
+        A connection was taken; was not.
+    accept
+        The thread for a connection, not started.
+    """
+
+    may_connect: Callable[[Address], bool]
     connected: Callable[[], None]
-    refused: Callable[[str], None]
-    ended: Callable[[GuardedAssociation], None]
+    refused: Callable[[Address], None]
+    accept: Callable[[Wire, Address, ssl.SSLContext | None], Acceptor]
 
 
-class GuardedHandler(RequestHandler):
-    """Makes the association for one connection."""
+class Server:
+    """Accepts connections, in a thread of its own, and gives each a thread.
 
-    server: "GuardedServer"
+    Nothing that a peer does or fails to do happens in the server's thread.
+    """
 
-    def handle(self) -> None:
-        """Start the association's thread."""
-        association = self._create_association()
-        self.server.admit(association)
-        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-        association.start()
+    def __init__(self, doors: Sequence[Door], visitors: Visitors, pdu_s: float) -> None:
+        self.doors = tuple(doors)
+        self._visitors = visitors
+        self._pdu_s = pdu_s
+        self._lock = threading.Lock()
+        self._all: set[Acceptor] = set()
+        self._waiting: dict[Acceptor, None] = {}
+        self._over = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._serve, name="dicom-server", daemon=True)
 
-    def _create_association(self) -> GuardedAssociation:
-        server = self.server
-        association = GuardedAssociation(self.ae, server.limits, server.association_hooks)
-        association._server = server  # noqa: SLF001 - as the base class does
-        association.name = f"AcceptorThread@{association.association_id}"
-        association.set_socket(GuardedSocket(association, self.request, server.limits))
-        acceptor = association.acceptor
-        acceptor.maximum_length = self.ae.maximum_pdu_size
-        acceptor.ae_title = server.ae_title
-        acceptor.address_info = self.local
-        acceptor.implementation_class_uid = self.ae.implementation_class_uid
-        acceptor.implementation_version_name = self.ae.implementation_version_name
-        association.requestor.address_info = self.remote
-        server.bind_handlers(association)
-        return association
+    def start(self) -> None:
+        """Begin.
 
+        Raises
+        ------
+        OSError
+            When a socket can't be listened on.
+        """
+        for door in self.doors:
+            door.socket.settimeout(0)  # a peer may be gone before it is accepted
+            door.socket.listen(BACKLOG)
+        self._thread.start()
 
-class GuardedServer(ThreadedAssociationServer):
-    """Accepts connections of the allowed networks, and hands each to its own thread."""
+    @property
+    def is_alive(self) -> bool:
+        """Whether connections are accepted."""
+        return self._thread.is_alive()
 
-    request_queue_size = 128
-    daemon_threads = True
+    def stop(self) -> None:
+        """Accept nothing more; associations go on."""
+        self._over = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self.close()
 
-    def __init__(
-        self,
-        ae: AE,
-        address: tuple[str, int],
-        ae_title: str,
-        contexts: list[PresentationContext],
-        *,
-        limits: TransportLimits,
-        networks: Sequence[Network],
-        hooks: ServerHooks,
-        given: socket | None = None,
-        evt_handlers: list[Any],
-        ssl_context: None = None,
-    ) -> None:
-        self.limits = limits
-        self.association_hooks = TransportHooks(settled=self.settle, ended=hooks.ended)
-        self._networks = networks
-        self._hooks = hooks
-        self._given = given
-        self._pending: dict[str, GuardedAssociation] = {}
-        self._pending_lock = threading.Lock()
-        super().__init__(ae, address, ae_title, contexts, ssl_context, evt_handlers, GuardedHandler)
+    def close(self) -> None:
+        """Free what it holds; its thread must be over, or never have begun."""
+        os.close(self._wake)
+        for door in self.doors:
+            door.close()
 
-    def _bind_defaults(self) -> None:
-        """Only what is needed to answer (fault 7)."""
-        for event in evt._INTERVENTION_EVENTS:  # noqa: SLF001 - the base class does the same
-            self.bind(event, evt.get_default_handler(event))
+    def end_all(self, patience_s: float) -> None:
+        """End every connection that is left; what is under way may come to its end for so long."""
+        until = time.monotonic() + patience_s
+        for acceptor in self._left():
+            acceptor.end()
+        for acceptor in self._left():
+            with self._lock:
+                is_waiting = acceptor in self._waiting
+            if not is_waiting:
+                acceptor.join(max(0.0, until - time.monotonic()))
+            acceptor.wire.hang_up()
+        for acceptor in self._left():
+            acceptor.join(self._pdu_s)
 
-    def admit(self, association: GuardedAssociation) -> None:
-        """A connection came; the one that has been silent for longest may have to go (fault 11)."""
-        with self._pending_lock:
-            self._pending[association.association_id] = association
-            if len(self._pending) <= MAXIMUM_PENDING_CONNECTIONS:
+    def _left(self) -> list[Acceptor]:
+        with self._lock:
+            return list(self._all)
+
+    # Who waits
+
+    def wait(self, acceptor: Acceptor) -> None:
+        """A connection has no association, yet or any more. Another one may have to go for it: the
+        oldest of the address that has most."""
+        with self._lock:
+            self._waiting[acceptor] = None
+            if len(self._waiting) <= MAXIMUM_WAITING:
                 return
-            oldest = self._pending.pop(next(iter(self._pending)))
-        LOGGER.warning("Closing a connection from %s: it asks for nothing", oldest.peer_address)
-        oldest.hang_up()
+            held = Counter(one.address for one in self._waiting)
+            (most, _), *_ = held.most_common(1)
+            oldest = next(one for one in self._waiting if one.address == most)
+            del self._waiting[oldest]
+        LOGGER.warning("Closing a connection from %s: it asks for nothing", oldest.address)
+        oldest.wire.hang_up()
 
-    def settle(self, association: GuardedAssociation) -> None:
-        """A connection has asked for an association, or is over."""
-        with self._pending_lock:
-            self._pending.pop(association.association_id, None)
+    def settle(self, acceptor: Acceptor) -> None:
+        """A connection has an association."""
+        with self._lock:
+            self._waiting.pop(acceptor, None)
 
-    def bind_handlers(self, association: GuardedAssociation) -> None:
-        """Give an association the server's handlers."""
-        for event, handlers in self._handlers.items():
-            if isinstance(event, evt.InterventionEvent):
-                handler, arguments = cast("tuple[Callable[..., Any], list[Any] | None]", handlers)
-                association.bind(event, handler, arguments)
-            else:
-                for handler, arguments in cast("list[tuple[Any, Any]]", handlers):
-                    association.bind(event, handler, arguments)
+    def gone(self, acceptor: Acceptor) -> None:
+        """A connection is closed."""
+        with self._lock:
+            self._waiting.pop(acceptor, None)
+            self._all.discard(acceptor)
 
-    def end_all(self) -> None:
-        """Close every connection that is left, and wait for its threads."""
-        for association in self.active_associations:
-            assert isinstance(association, GuardedAssociation)
-            association.hang_up()
-            association.join(self.limits.pdu_s)
+    # The thread
 
-    def verify_request(self, _request: Any, client_address: Any) -> bool:
-        """Whether a peer with this address is let in at all."""
-        address = ipaddress.ip_address(str(client_address[0]).split("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        if self._networks and not any(address in network for network in self._networks):
-            self._hooks.refused(str(address))
-            return False
-        self._hooks.connected()
-        return True
+    def _serve(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        doors = {door.socket.fileno(): door for door in self.doors}
+        for handle in doors:
+            poll.register(handle, select.POLLIN)
+        while not self._over:
+            for handle, _ in poll.poll():
+                if handle in doors:
+                    self._open(doors[handle])
 
-    def server_bind(self) -> None:
-        """Bind; SO_REUSEADDR lets a restart take the port over, but not a second service."""
-        if self._given is None:
-            super().server_bind()
-        else:
-            self.server_close()
-            self.socket = self._given.dup()
-            self.server_address = self.socket.getsockname()
-        self.address_info = AddressInformation.from_tuple(self.server_address)
+    def _open(self, door: Door) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, name = door.socket.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue
+            except OSError:
+                LOGGER.exception("Connections can't be accepted")
+                self._rest()
+                return
+            self._take(connection, parse_address(str(name[0])), door.tls)
 
-    def handle_error(self, _request: Any, client_address: Any) -> None:
-        """A connection that failed before it had an association."""
-        LOGGER.error("A connection from %s failed: %r", client_address, sys.exc_info()[1])
+    def _take(
+        self, connection: socket.socket, address: Address, tls: ssl.SSLContext | None
+    ) -> None:
+        if not self._visitors.may_connect(address):
+            connection.close()
+            self._visitors.refused(address)
+            return
+        with contextlib.ExitStack() as undo:
+            undo.callback(connection.close)
+            try:
+                wire = Wire(connection, self._pdu_s)
+                undo.pop_all()
+                undo.callback(wire.close)
+                acceptor = self._visitors.accept(wire, address, tls)
+                with self._lock:
+                    self._all.add(acceptor)
+                undo.callback(self.gone, acceptor)
+                self.wait(acceptor)
+                acceptor.start()
+            except (OSError, RuntimeError):  # the latter when there can be no further thread
+                LOGGER.exception("A connection from %s can't be served", address)
+                self._rest()
+                return
+            undo.pop_all()
+        self._visitors.connected()
+
+    def _rest(self) -> None:
+        select.select([self._wake], [], [], _EXHAUSTED_S)

@@ -61,6 +61,15 @@ def c_store_rq(
     return element(0, struct.pack("<L", len(body))) + body
 
 
+def c_echo_rq(message: int = 1) -> bytes:
+    """The command set of a C-ECHO request."""
+    body = element(0x00000002, b"1.2.840.10008.1.1")
+    body += element(0x00000100, struct.pack("<H", 0x30))
+    body += element(0x00000110, struct.pack("<H", message))
+    body += element(0x00000800, struct.pack("<H", 0x0101))
+    return element(0, struct.pack("<L", len(body))) + body
+
+
 def p_data(payload: bytes, *, command: bool, last: bool = True, context: int = 1) -> bytes:
     """P-DATA-TF with one fragment."""
     control = (1 if command else 0) | (2 if last else 0)

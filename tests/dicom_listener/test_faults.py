@@ -1,6 +1,6 @@
 """Each way in which a peer can break pynetdicom's listener, and that it does not break this one.
 
-The numbers are those of ``dicom_listener.transport``. 1 stalls: ``test_a_stalled_pdu``,
+The numbers are those of ``dicom_listener.acceptor``. 1 stalls: ``test_a_stalled_pdu``,
 ``test_a_slow_drip``, ``test_silent_connections``; 2 lengths: ``test_a_pdu_without_measure``,
 ``test_a_data_set_without_measure``, ``test_requests_ahead_of_answers``; 3 missing UIDs, 4 unknown
 classes: ``test_listener``; 5 release within an object: ``test_a_release_within_an_object``; 6 slow
@@ -10,23 +10,25 @@ handler: ``test_a_slow_disk``; 8 port scan: ``test_listener``; 9 idle work:
 ``test_more_silent_connections_than_there_is_room_for``.
 """
 
-import contextlib
 import select
+import socket
 import struct
 import threading
 import time
 
 import pytest
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
 from dicom_listener.events import AssociationEnded, ObjectStored
-from dicom_listener.server import MAXIMUM_PENDING_CONNECTIONS
+from dicom_listener.server import MAXIMUM_WAITING
+from dicom_listener.syntaxes import VERIFICATION
 from tests.dicom_listener.conftest import Running, Start, until
 from tests.dicom_listener.objects import SERIES, ct_slice, encode
 from tests.dicom_listener.raw_peer import (
     ASSOCIATE_AC,
     RawPeer,
     associate_rq,
+    c_echo_rq,
     c_store_rq,
     p_data,
     pdu,
@@ -98,7 +100,7 @@ def test_silent_connections(start: Start) -> None:
 def test_more_silent_connections_than_there_is_room_for(start: Start) -> None:
     """Old ones go, long before their time is over."""
     running = start(request_s=60.0)
-    peers = [RawPeer(running.port) for _ in range(MAXIMUM_PENDING_CONNECTIONS + 10)]
+    peers = [RawPeer(running.port) for _ in range(MAXIMUM_WAITING + 10)]
     try:
         assert works(running)
         sockets = [peer.socket for peer in peers]
@@ -152,18 +154,28 @@ def test_a_command_without_measure(running: Running) -> None:
 
 
 def test_requests_ahead_of_answers(running: Running) -> None:
-    """A few are answered; a peer that goes on without listening is ended."""
-    data = encode(ct_slice(0))
+    """Nobody may send them; they are answered in their order, none is lost."""
     one = p_data(c_store_rq(CTImageStorage, f"{SERIES}.1"), command=True)
-    one += p_data(data, command=False)
+    one += p_data(encode(ct_slice(0)), command=False)
     with RawPeer(running.port) as peer:
         peer.associate()
-        peer.send(one * 3)
-        assert [peer.status() for _ in range(3)] == [0, 0, 0]
-        with contextlib.suppress(OSError):
-            peer.send(one * 500)
-        assert peer.wait_for_end()
-    assert running.sink.wait(AssociationEnded)[0].how == "aborted"
+        peer.send(one * 50)
+        assert [peer.status() for _ in range(50)] == [0] * 50
+        peer.release()
+    assert running.sink.wait(AssociationEnded)[0].objects == 50
+
+
+def test_a_peer_that_does_not_listen(start: Start) -> None:
+    """Its answers are kept up to a bound; then it is ended, and holds nobody up meanwhile."""
+    running = start(pdu_s=0.3)
+    with RawPeer(running.port) as peer:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.associate([(1, VERIFICATION, [ImplicitVRLittleEndian])])
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            peer.send(p_data(c_echo_rq(), command=True) * 100_000)
+        (ended,) = running.sink.wait(AssociationEnded)
+    assert (ended.how, ended.reason) == ("aborted", "The peer does not take our answers.")
+    assert works(running)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicom_listener.events import RefusalCode
-from dicom_listener.listener import STATUS
+from dicom_listener.storing import STATUS
 from monitor.cli import parser
 from scanner_sim.cases import CASES
 from tests.docs.tables import DOCS, ROOT, quoted, read, rows, section
