@@ -10,6 +10,7 @@ handler: ``test_a_slow_disk``; 8 port scan: ``test_listener``; 9 idle work:
 ``test_more_silent_connections_than_there_is_room_for``.
 """
 
+import contextlib
 import select
 import socket
 import struct
@@ -171,7 +172,7 @@ def test_a_peer_that_does_not_listen(start: Start) -> None:
     with RawPeer(running.port) as peer:
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.associate([(1, VERIFICATION, [ImplicitVRLittleEndian])])
-        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+        with contextlib.suppress(OSError):
             peer.send(p_data(c_echo_rq(), command=True) * 100_000)
         (ended,) = running.sink.wait(AssociationEnded)
     assert (ended.how, ended.reason) == ("aborted", "The peer does not take our answers.")
