@@ -80,11 +80,14 @@ class Answer:
     ----------
     comment
         Error Comment (0000,0902), for whoever reads the peer's log.
+    error_id
+        Error ID (0000,0903), where the service defines one.
     """
 
     status: int
     data: Dataset | None = None
     comment: str = ""
+    error_id: int | None = None
 
 
 class Host(Protocol):
@@ -313,6 +316,7 @@ class Acceptor(threading.Thread):
                     answer.status,
                     with_data=answer.data is not None,
                     comment=answer.comment,
+                    error_id=answer.error_id,
                 )
                 self.wire.send(encode_message(message.context, head, answer.data, sent_bytes))
                 steps.reached(steps.Step.ANSWERED)

@@ -32,6 +32,7 @@ ANSWERED_MESSAGE_ID: Final = 0x00000120
 DATA_SET_TYPE: Final = 0x00000800
 STATUS: Final = 0x00000900
 ERROR_COMMENT: Final = 0x00000902
+ERROR_ID: Final = 0x00000903
 AFFECTED_INSTANCE: Final = 0x00001000
 REQUESTED_INSTANCE: Final = 0x00001001
 EVENT_TYPE_ID: Final = 0x00001002
@@ -50,6 +51,7 @@ _NUMBERS = frozenset(
         ANSWERED_MESSAGE_ID,
         DATA_SET_TYPE,
         STATUS,
+        ERROR_ID,
         EVENT_TYPE_ID,
         ACTION_TYPE_ID,
     )
@@ -129,7 +131,12 @@ def _encode_element(tag: int, value: int | str | None) -> bytes:
 
 
 def encode_answer(
-    command: Command, status: int, *, with_data: bool = False, comment: str = ""
+    command: Command,
+    status: int,
+    *,
+    with_data: bool = False,
+    comment: str = "",
+    error_id: int | None = None,
 ) -> bytes:
     """The command set of the answer to a request.
 
@@ -137,6 +144,8 @@ def encode_answer(
     ----------
     comment
         Error Comment: why it was refused, cut to the length that one may have.
+    error_id
+        Error ID, where the service defines one.
     """
     return encode_command(
         {
@@ -146,6 +155,7 @@ def encode_answer(
             DATA_SET_TYPE: 0 if with_data else NO_DATA_SET,
             STATUS: status,
             ERROR_COMMENT: comment[:ERROR_COMMENT_CHARACTERS] or None,
+            ERROR_ID: error_id,
             AFFECTED_INSTANCE: command.sop_instance_uid,
             ACTION_TYPE_ID: command.number(ACTION_TYPE_ID),
         }

@@ -77,7 +77,8 @@ class _UnreadableError(Exception):
 class StepsHandler(Protocol):
     """Answers requests about performed procedure steps: status, and attributes if there are any.
 
-    An OSError means that it can't be written down; the request then fails.
+    Of a failure the attributes are Error Comment and Error ID, if there is one. An OSError means
+    that it can't be written down; the request then fails.
     """
 
     def create(self, uid: str, attributes: Dataset, caller: Caller) -> tuple[int, Dataset | None]:
@@ -292,6 +293,9 @@ class Hosting:
         attributes = _attributes(message)
         status, given = call(uid, attributes, acceptor.caller(message.context))
         self._counters.add(steps_reported=int(status == SUCCESS))
+        if status != SUCCESS and given is not None:
+            comment = str(given.get("ErrorComment", ""))
+            return Answer(status, comment=comment, error_id=given.get("ErrorID"))
         return Answer(status, given)
 
     def _answer_commitment(
