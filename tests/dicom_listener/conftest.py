@@ -11,14 +11,23 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectRefused, ObjectStored
+from dicom_listener.events import (
+    AssociationEnded,
+    AssociationOpened,
+    AssociationRejected,
+    ListenerEvent,
+    ObjectRefused,
+    ObjectStored,
+)
 from dicom_listener.listener import Listener, ListenerSettings
 from dicom_listener.spool import Spool
 
 SHARED_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PATIENCE_S = 20.0
 
-E = TypeVar("E", ObjectStored, ObjectRefused, AssociationEnded)
+E = TypeVar(
+    "E", ObjectStored, ObjectRefused, AssociationOpened, AssociationRejected, AssociationEnded
+)
 
 
 class Sink:

@@ -1,6 +1,7 @@
 """A peer that speaks DICOM's upper layer byte by byte, so that it can also speak it wrongly."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Sequence
 from types import TracebackType
@@ -70,6 +71,17 @@ def c_echo_rq(message: int = 1) -> bytes:
     return element(0, struct.pack("<L", len(body))) + body
 
 
+def parse_command(encoded: bytes) -> dict[int, bytes]:
+    """The elements of a command set."""
+    found, position = {}, 0
+    while position < len(encoded):
+        group, tag, length = struct.unpack_from("<HHL", encoded, position)
+        assert group == 0
+        found[tag] = encoded[position + 8 : position + 8 + length]
+        position += 8 + length
+    return found
+
+
 def p_data(payload: bytes, *, command: bool, last: bool = True, context: int = 1) -> bytes:
     """P-DATA-TF with one fragment."""
     control = (1 if command else 0) | (2 if last else 0)
@@ -77,11 +89,33 @@ def p_data(payload: bytes, *, command: bool, last: bool = True, context: int = 1
 
 
 class RawPeer:
-    """A connection to the listener."""
+    """A connection to the listener.
 
-    def __init__(self, port: int, *, timeout_s: float = 10.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    Attributes
+    ----------
+    rejection
+        Result, source and reason of the A-ASSOCIATE-RJ that came.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        timeout_s: float = 10.0,
+        source: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=timeout_s, source_address=(source, 0)
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.rejection: tuple[int, int, int] | None = None
+        if tls is not None:
+            try:
+                self.socket = tls.wrap_socket(self.socket)
+            except BaseException:
+                self.socket.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +158,9 @@ class RawPeer:
         self.send(associate_rq(contexts, **titles))
         answer = self.receive()
         assert answer is not None
+        if answer[0] == ASSOCIATE_RJ:
+            _, result, source, reason = answer[1]
+            self.rejection = (result, source, reason)
         return answer[0]
 
     def accepted(self, contexts: Contexts) -> dict[int, str]:
@@ -167,6 +204,45 @@ class RawPeer:
         where = answer[1].index(struct.pack("<HHL", 0, 0x0900, 2))
         status: int = struct.unpack_from("<H", answer[1], where + 8)[0]
         return status
+
+    def message(
+        self, elements: dict[int, int | str], data: bytes = b"", *, context: int = 1
+    ) -> tuple[dict[int, bytes], bytes]:
+        """Send a message; the elements and the data set of the next one that comes."""
+        self.send_message(elements, data, context=context)
+        return self.next_message()
+
+    def send_message(
+        self, elements: dict[int, int | str], data: bytes = b"", *, context: int = 1
+    ) -> None:
+        """A command set with these elements, and a data set if there is one."""
+        given = elements | {0x0800: 1 if data else 0x0101}
+        body = b"".join(
+            element(tag, struct.pack("<H", v) if isinstance(v, int) else v.encode())
+            for tag, v in sorted(given.items())
+        )
+        command = element(0, struct.pack("<L", len(body))) + body
+        self.send(p_data(command, command=True, context=context))
+        if data:
+            self.send(p_data(data, command=False, context=context))
+
+    def next_message(self) -> tuple[dict[int, bytes], bytes]:
+        """Elements and data set of the next message."""
+        command, data, last = b"", b"", 0
+        while not last & 2:
+            answer = self.receive()
+            assert answer is not None
+            assert answer[0] == P_DATA
+            length, _, control = struct.unpack_from(">LBB", answer[1])
+            assert length == len(answer[1]) - 4
+            if control & 1:
+                command += answer[1][6:]
+                elements = parse_command(command) if control & 2 else {}
+                last = control if elements.get(0x0800) == b"\x01\x01" else 0
+            else:
+                data += answer[1][6:]
+                last = control
+        return elements, data
 
     def release(self) -> None:
         """Release, and wait for the answer."""
