@@ -22,7 +22,7 @@ from monitor.artefact import load
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.desk import Desk
-from monitor.journal import Journal
+from monitor.journal_writer import JournalWriter
 from monitor.messages import Assessment, Role
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
@@ -84,10 +84,11 @@ def analyse(
         storage = settings.storage.model_copy(update={"directory": directory, "database_url": ""})
         local = settings.model_copy(update={"storage": storage})
         pool: Workers = Workers(partial(_pool, workers))
-        journal = Journal(local.database_url)
+        metrics = Metrics()
+        journal = JournalWriter(local.database_url, metrics)
         try:
             feed = _Folders(objects)
-            pipeline = Pipeline(local, Clock(), journal, pool, Metrics(), feed, any_patient=True)
+            pipeline = Pipeline(local, Clock(), journal, pool, metrics, feed, any_patient=True)
             pipeline.start(lambda _data: None)
             while not pipeline.idle().result():
                 time.sleep(POLL_S)

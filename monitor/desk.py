@@ -1,70 +1,157 @@
 """What people and programs ask of the pipeline: each runs on its thread, answered by a future.
 
-A command that changes something is written to the journal before it is answered; where that fails,
-it has not happened.
+A command that changes something is worked out on the pipeline's thread, goes through the journal
+and is applied on the pipeline's thread once it is durable; only then it is answered. Nobody waits
+meanwhile but who asked. Where it can't be written within ``WRITE_S`` it is answered so and has not
+happened. Should the commit itself hang, it is applied when that comes through after all: journal
+and service always agree.
 """
 
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import Timer
+from typing import Any, Generic, TypeVar
 
 from monitor import messages
+from monitor.alerts import AlertBook
 from monitor.clock import Clock
-from monitor.journal import Journal, JournalError
+from monitor.journal_writer import JournalWriter
 from monitor.pipeline import Pipeline
 from monitor.room import CommandError
+
+WRITE_S = 3.0
+"""A person waits no longer than this to hear whether it was written."""
+
+MAX_IN_LINE = 20
+"""Commands about one alert, or the phases of one procedure, that may wait for one another."""
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class _Change(Generic[T]):
+    """A command that changes something, on its way.
+
+    Attributes
+    ----------
+    key
+        What it is about; changes with one key are made one after the other.
+    base
+        What it builds on; when that has changed before it was durable, it is worked out again.
+    after
+        What is to hold, and whether that is anything new. Raises CommandError when it can't be.
+    write
+        Begins to make it durable.
+    apply
+        Lets it hold.
+    """
+
+    key: str
+    base: Callable[[], object]
+    after: Callable[[], tuple[T, bool]]
+    write: Callable[[T], "Future[None]"]
+    apply: Callable[[T], None]
+    answer: "Future[T]" = field(default_factory=Future)
+    written: "Future[None] | None" = None
+
+    def __post_init__(self) -> None:
+        self.answer.set_running_or_notify_cancel()  # who asked may go; the command stays
+        self._timer = Timer(WRITE_S, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def succeed(self, value: T) -> None:
+        """It holds."""
+        self._timer.cancel()
+        with suppress(InvalidStateError):  # answered as not written in time
+            self.answer.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        """It does not hold."""
+        self._timer.cancel()
+        with suppress(InvalidStateError):
+            self.answer.set_exception(error)
+
+    def withdraw(self) -> bool:
+        """Whether it is certain that it has not been written, and won't be."""
+        return self.written is None or self.written.cancel()
+
+    def _expire(self) -> None:
+        outcome = "has not happened" if self.withdraw() else "shows if it is written after all"
+        text = f"The journal did not take it within {WRITE_S:.0f} s; it {outcome}."
+        self.fail(CommandError("not_written", text))
 
 
 class Desk:
     """Commands and queries; all methods return at once. Futures raise ``CommandError``."""
 
-    def __init__(self, pipeline: Pipeline, journal: Journal, clock: Clock) -> None:
+    def __init__(self, pipeline: Pipeline, journal: JournalWriter, clock: Clock) -> None:
         self._pipeline = pipeline
         self._room = pipeline.room
         self._journal = journal
         self._clock = clock
+        self._lines: dict[str, deque[_Change[Any]]] = {}
 
     def acknowledge(self, alert_id: str, by: str, note: str | None) -> "Future[messages.Alert]":
         """A person has seen an alert; the same call twice is one acknowledgement."""
+        now = self._clock.now()
 
-        def run() -> messages.Alert:
-            for book in self._room.alerts.values():
-                before = book.get(alert_id)
-                if before is None:
-                    continue
-                now = self._clock.now()
-                alert, changed = book.acknowledge(alert_id, by=by, note=note, at=now)
-                if changed:
-                    try:
-                        self._journal.alert(alert, now)
-                    except JournalError:
-                        book.restore(before)
-                        raise
-                    self._pipeline.send(alert)
-                return alert
-            raise CommandError("no_such_alert", f"There is no alert {alert_id!r}.")
+        def after() -> tuple[messages.Alert, bool]:
+            book = self._book(alert_id)
+            before = book.get(alert_id)
+            assert before is not None
+            acknowledged = book.acknowledge(alert_id, by=by, note=note, at=now)
+            book.restore(before)
+            return acknowledged
 
-        return self._pipeline.call(run)
+        def apply(alert: messages.Alert) -> None:
+            self._book(alert_id).restore(alert, alert.value)
+            self._pipeline.send(alert)
+
+        return self._enter(
+            _Change(
+                f"alert {alert_id}",
+                base=lambda: self._book(alert_id).get(alert_id),
+                after=after,
+                write=lambda alert: self._journal.alert(alert, now),
+                apply=apply,
+            )
+        )
 
     def press_phase(self, procedure_id: str, name: messages.PhaseName) -> "Future[messages.Phase]":
         """The radiographer pressed freeze, thaw or idle; the same again changes nothing."""
+        now = self._clock.now()
 
-        def run() -> messages.Phase:
+        def after() -> tuple[messages.Phase, bool]:
             procedure = self._room.by_id(procedure_id)
             if procedure.state != "open":
                 raise CommandError("procedure_closed", "The procedure is closed.")
             known = len(procedure.phases)
-            phase = procedure.press(name, self._clock.now())
-            if len(procedure.phases) > known:
-                try:
-                    self._journal.phase(phase)
-                except JournalError:
-                    procedure.phases.pop()
-                    raise
-                self._pipeline.send(phase)
-                self._pipeline.note(procedure)
-            return phase
+            phase = procedure.press(name, now)
+            changed = len(procedure.phases) > known
+            del procedure.phases[known:]
+            return phase, changed
 
-        return self._pipeline.call(run)
+        def apply(phase: messages.Phase) -> None:
+            procedure = self._room.by_id(procedure_id)
+            procedure.phases.append(phase)
+            self._pipeline.send(phase)
+            self._pipeline.note(procedure)
+
+        return self._enter(
+            _Change(
+                f"phases {procedure_id}",
+                base=lambda: len(self._room.by_id(procedure_id).phases),
+                after=after,
+                write=self._journal.phase,
+                apply=apply,
+            )
+        )
 
     def procedures(self) -> "Future[list[messages.Procedure]]":
         """All procedures of this run, newest first."""
@@ -100,3 +187,75 @@ class Desk:
             raise CommandError("no_such_measurement", "There is no such measurement.")
 
         return self._pipeline.call(run)
+
+    # The way of a change; all but _enter on the pipeline's thread
+
+    def _enter(self, change: _Change[T]) -> "Future[T]":
+        def run() -> None:
+            line = self._lines.setdefault(change.key, deque())
+            if len(line) == MAX_IN_LINE:
+                raise CommandError("busy", "Too many ask for the same; try again.")
+            line.append(change)
+            if len(line) == 1:
+                self._begin(change)
+
+        def refused(entered: "Future[None]") -> None:
+            error = entered.exception()
+            if error is not None:
+                change.fail(error)
+
+        self._pipeline.call(run).add_done_callback(refused)
+        return change.answer
+
+    def _begin(self, change: _Change[Any]) -> None:
+        if change.answer.done():  # it came too late to the head of its line
+            self._leave(change)
+            return
+        try:
+            base = change.base()
+            after, changed = change.after()
+        except CommandError as error:
+            change.fail(error)
+            self._leave(change)
+            return
+        if not changed:
+            change.succeed(after)
+            self._leave(change)
+            return
+        change.written = change.write(after)
+        if change.answer.done():  # time ran out between the two looks
+            change.withdraw()
+        change.written.add_done_callback(
+            lambda written: self._pipeline.tell(
+                partial(self._written, change, base, after, written)
+            )
+        )
+
+    def _written(
+        self, change: _Change[Any], base: object, after: Any, written: "Future[None]"
+    ) -> None:
+        error = None if written.cancelled() else written.exception()
+        if error is not None:
+            change.fail(CommandError("not_written", f"It has not happened: {error}."))
+        elif not written.cancelled():
+            if change.base() != base:
+                self._begin(change)
+                return
+            change.apply(after)
+            change.succeed(after)
+        self._leave(change)
+
+    def _leave(self, change: _Change[Any]) -> None:
+        """The next one's turn."""
+        line = self._lines[change.key]
+        line.popleft()
+        if line:
+            self._begin(line[0])
+        else:
+            del self._lines[change.key]
+
+    def _book(self, alert_id: str) -> AlertBook:
+        for book in self._room.alerts.values():
+            if book.get(alert_id) is not None:
+                return book
+        raise CommandError("no_such_alert", f"There is no alert {alert_id!r}.")

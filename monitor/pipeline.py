@@ -7,8 +7,8 @@ its role -> [executor] -> measured, or why not -> journal -> alerts -> stream ->
 All of this from the ledger on runs on one thread, the pipeline's, which owns all state. It follows
 the ledger at its own pace, from the beginning after a restart, so that nothing between it and the
 listener can overflow; a knock only tells it to look at once. The web side puts its commands into
-the inbox, the executor its answers; the inbox is bounded, and a command that finds no room is
-refused.
+the inbox, the executor and the journal their answers; a command that finds ``INBOX_SIZE`` there is
+refused, answers are no more than what was asked.
 """
 
 import logging
@@ -41,7 +41,7 @@ from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.intake import Intake
 from monitor.jobs import Answered, Jobs, Running
-from monitor.journal import Journal, JournalError
+from monitor.journal_writer import JournalWriter
 from monitor.metrics import Metrics
 from monitor.procedure import Procedure
 from monitor.room import CommandError, Room
@@ -101,7 +101,7 @@ class Pipeline:
         self,
         settings: Settings,
         clock: Clock,
-        journal: Journal,
+        journal: JournalWriter,
         workers: Workers,
         metrics: Metrics,
         feed: Feed,
@@ -116,11 +116,11 @@ class Pipeline:
         self._caught_up = False
         self.room = Room(settings, clock, journal, any_patient=any_patient)
         self.intake = Intake()
-        self._inbox: queue.Queue[Item] = queue.Queue(INBOX_SIZE)
+        self._inbox: queue.Queue[Item] = queue.Queue()
         self._knocked = threading.Event()
         self._stopping = threading.Event()
         self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
-        self._jobs = Jobs(workers, metrics, self._inbox.put, settings.analysis.timeout_s)
+        self._jobs = Jobs(workers, metrics, self.tell, settings.analysis.timeout_s)
         self._progress: messages.ScanProgress | None = None
         self._recovering = False
         self._publish: Callable[[Data], None] = lambda _data: None
@@ -146,19 +146,23 @@ class Pipeline:
         if self._knocked.is_set():
             return
         self._knocked.set()
-        try:
-            self._inbox.put_nowait(_KNOCK)
-        except queue.Full:
-            logger.debug("The pipeline has enough to do to come round by itself")
+        self._inbox.put(_KNOCK)
 
     def call(self, run: Callable[[], Any]) -> "Future[Any]":
         """Run something on the pipeline's thread; the future carries its answer."""
         future: Future[Any] = Future()
-        try:
-            self._inbox.put_nowait(Command(run, future))
-        except queue.Full:
+        if self._inbox.qsize() < INBOX_SIZE:
+            self._inbox.put(Command(run, future))
+        else:
             future.set_exception(CommandError("busy", "The service is busy; try again."))
         return future
+
+    def tell(self, item: "Answered | Callable[[], Any]") -> None:
+        """Hand over what an analysis or the journal has answered; never waits, never refused.
+
+        No bound is needed: there are no more of them than questions under way.
+        """
+        self._inbox.put(item if isinstance(item, Answered) else Command(item, Future()))
 
     def snapshot(self) -> messages.Snapshot:
         """The state as last published; safe on any thread."""
@@ -408,18 +412,13 @@ class Pipeline:
         self.note(procedure)
 
     def _conclude(self, procedure: Procedure, verdict: Verdict) -> None:
-        """Journal, alerts, stream, in this order: what is shown has been written."""
+        """Journal, alerts, stream. None waits for the journal: the spool holds the scan anyhow."""
         measurement = verdict.measurement
         if verdict.adopted:  # journaled before a restart; a display that was quicker needs it
             self.send(measurement)
             return
         self._metrics.measurements.labels(measurement.role, measurement.assessment).inc()
-        try:
-            self._journal.measurement(measurement, verdict.record.received)
-        except JournalError:
-            # It is shown all the same: the spool holds the scan, and /readyz tells of the disk.
-            self._metrics.journal_errors.inc()
-            logger.exception("A measurement could not be journaled")
+        self._journal.measurement(measurement, verdict.record.received)
         self.send(measurement)
         found = findings.of_measurement(measurement, procedure, self._settings.alerts)
         self._consider(procedure, found)
@@ -433,21 +432,13 @@ class Pipeline:
 
     def _keep_alert(self, alert: messages.Alert) -> None:
         self._metrics.alerts.labels(alert.condition, alert.state).inc()
-        try:
-            self._journal.alert(alert, self._clock.now())
-        except JournalError:
-            self._metrics.journal_errors.inc()
-            logger.exception("An alert could not be journaled")
+        self._journal.alert(alert, self._clock.now())
         self.send(alert)
 
     def note(self, procedure: Procedure) -> None:
         """Write and send a procedure's own state."""
         message = procedure.message()
-        try:
-            self._journal.procedure(message)
-        except JournalError:
-            self._metrics.journal_errors.inc()
-            logger.exception("A procedure could not be journaled")
+        self._journal.procedure(message)
         self.send(message)
 
     def send(self, data: Data) -> None:
@@ -486,8 +477,6 @@ class Pipeline:
             command.future.set_result(command.run())
         except CommandError as error:
             command.future.set_exception(error)
-        except JournalError as error:
-            command.future.set_exception(CommandError("not_written", str(error)))
 
     def idle(self) -> "Future[bool]":
         """Whether nothing is under way; for a caller that waits for the end."""

@@ -6,14 +6,15 @@ identity alert and are used for nothing. Owned by the pipeline's thread.
 
 import logging
 from datetime import datetime
-from uuid import uuid4
+from uuid import UUID, uuid5
 
 from dicom_listener.events import ObjectStored
 from monitor import __version__, messages
 from monitor.alerts import AlertBook, Finding
 from monitor.clock import Clock
 from monitor.config import Settings
-from monitor.journal import Journal, JournalError
+from monitor.journal import JournalError
+from monitor.journal_writer import JournalWriter
 from monitor.messages import Condition
 from monitor.procedure import Procedure
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """PatientID and StudyInstanceUID."""
+
+_PROCEDURES = UUID("8a1f2f0e-6a51-4c39-9b1e-0d5c0f6f3a57")
+"""Name space of the procedures' ids; made up once."""
 
 
 class CommandError(Exception):
@@ -45,7 +49,7 @@ class Room:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, journal: Journal, *, any_patient: bool
+        self, settings: Settings, clock: Clock, journal: JournalWriter, *, any_patient: bool
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -159,7 +163,9 @@ class Room:
         header = stored.header
         row = self._journaled((header.patient_id, header.study_instance_uid))
         procedure = Procedure(
-            id=row["id"] if row is not None else uuid4().hex,
+            id=row["id"]
+            if row is not None
+            else _id_of(header.patient_id, header.study_instance_uid),
             patient_id=header.patient_id,
             patient_name=header.patient_name,
             study_instance_uid=header.study_instance_uid,
@@ -209,3 +215,8 @@ class Room:
             if (row["patient_id"], row["study_instance_uid"]) == key:
                 return row
         return None
+
+
+def _id_of(patient_id: str, study_instance_uid: str) -> str:
+    """Always the same one: a start without the journal does not make two of a procedure."""
+    return uuid5(_PROCEDURES, f"{patient_id}\n{study_instance_uid}").hex

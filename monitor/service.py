@@ -11,7 +11,8 @@ from dicom_listener.ledger import Follower
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.desk import Desk
-from monitor.journal import Journal, JournalError
+from monitor.journal import JournalError
+from monitor.journal_writer import JournalWriter
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.receiver import ReceiverStatus
@@ -61,7 +62,7 @@ class Service:
 
     def __enter__(self) -> Self:
         try:
-            self.journal = Journal(self.settings.database_url)
+            self.journal = JournalWriter(self.settings.database_url, self.metrics)
         except JournalError as error:
             raise StartError(f"storage.database_url: {error}") from error
         self.workers = Workers(self._make_executor)
@@ -94,10 +95,9 @@ class Service:
             found.append(problem)
         if not self.pipeline.alive:
             found.append("The pipeline is stuck.")
-        try:
-            self.journal.check()
-        except JournalError as error:
-            found.append(str(error))
+        problem = self.journal.problem()
+        if problem is not None:
+            found.append(problem)
         return found
 
     def refresh_metrics(self) -> None:

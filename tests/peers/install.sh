@@ -17,6 +17,7 @@ need dcmtk storescu
 need libgdcm-tools gdcmscu
 need orthanc Orthanc /usr/sbin/Orthanc
 need chromium chromium
+need postgresql postgres /usr/lib/postgresql/*/bin/postgres
 
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
