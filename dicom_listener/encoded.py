@@ -3,14 +3,15 @@
 pydicom reads leniently: a value that the transfer cut short is handed over short, without a word.
 Before an object is acknowledged it must be known to be whole, so its elements are walked here,
 every length checked, and only the values that are asked for are kept (as bytes). Walking a CT slice
-takes about 0.1 ms. Sequences of defined length are checked as a whole, not inside.
+takes about 0.1 ms. Sequences of defined length are checked as a whole, not inside; ``read_items``
+looks into those that matter.
 """
 
 import struct
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -21,6 +22,13 @@ from pydicom.uid import (
 
 MAXIMUM_DEPTH = 32
 """Sequences nested deeper than this are no data set but an attack on the stack."""
+
+MAXIMUM_ELEMENTS: Final = 2_000_000
+"""More elements and items than this, which take some seconds to walk, are not looked through; an
+enhanced object of 4000 frames has a tenth of it."""
+
+MAXIMUM_VALUE_BYTES: Final = 1 << 16
+"""A wanted value longer than this is no value of its element, and absent."""
 
 MAXIMUM_INFLATED_BYTES = 2 << 30
 """A deflated data set that grows beyond this is refused."""
@@ -37,6 +45,9 @@ _LONG_VRS = frozenset(
 TRANSFER_SYNTAX_UID: Final = int(Tag("TransferSyntaxUID"))
 _PIXEL_DATA: Final = 0x7FE00010
 _FLOAT_PIXEL_DATA: Final = (0x7FE00008, 0x7FE00009)
+SHARED_GROUPS: Final = int(Tag("SharedFunctionalGroupsSequence"))
+PER_FRAME_GROUPS: Final = int(Tag("PerFrameFunctionalGroupsSequence"))
+_SEQUENCES: Final = frozenset((SHARED_GROUPS, PER_FRAME_GROUPS))
 
 
 class DatasetError(ValueError):
@@ -68,12 +79,23 @@ class PixelSpan:
         Whether the value is a sequence of fragments (compressed).
     word_bytes
         Size of one number when floating point pixel data are given, else 0.
+    fragments
+        How many there are after the basic offset table, when encapsulated.
     """
 
     start: int
     stop: int
     encapsulated: bool
     word_bytes: int = 0
+    fragments: int = 0
+
+
+class Span(NamedTuple):
+    """Where a value lies in ``EncodedDataset.data``, and whether what is in it is implicit VR."""
+
+    start: int
+    stop: int
+    implicit: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +110,8 @@ class EncodedDataset:
         The encoded elements, inflated if they were deflated.
     values
         Tag to bytes, for the wanted top-level elements that have a value of defined length.
+    sequences
+        Where the functional groups of a multi-frame object lie, by tag.
     pixels
         The pixel data, if there are any.
     """
@@ -95,6 +119,7 @@ class EncodedDataset:
     transfer_syntax_uid: str
     data: memoryview
     values: Mapping[int, bytes]
+    sequences: Mapping[int, Span]
     pixels: PixelSpan | None
 
     @property
@@ -106,6 +131,7 @@ class EncodedDataset:
 @dataclass(frozen=True)
 class _Found:
     values: dict[int, bytes]
+    sequences: dict[int, Span]
     pixels: list[PixelSpan]
 
 
@@ -119,24 +145,37 @@ def parse_dataset(
     DatasetError
         ``truncated`` when an element, item or sequence reaches beyond the end or has none;
         ``garbled`` when what stands there can't be elements; ``too_large`` when a deflated data
-        set grows beyond ``MAXIMUM_INFLATED_BYTES``.
+        set grows beyond ``MAXIMUM_INFLATED_BYTES``, or there are more than ``MAXIMUM_ELEMENTS``.
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         data = _inflate(data)
     view = memoryview(data)
-    found = _Found({}, [])
-    walker = _Walker(
-        view,
-        implicit=transfer_syntax_uid == ImplicitVRLittleEndian,
-        little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
-    )
+    found = _Found({}, {}, [])
+    walker = _Walker(view, little_endian=transfer_syntax_uid != ExplicitVRBigEndian)
+    implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     try:
-        walker.walk_top(frozenset(wanted), found)
+        walker.walk_top(frozenset(wanted), found, implicit=implicit)
     except struct.error as error:
         raise DatasetError("truncated", "The data set ends within an element.") from error
-    return EncodedDataset(
-        transfer_syntax_uid, view, found.values, found.pixels[0] if found.pixels else None
-    )
+    pixels = found.pixels[0] if found.pixels else None
+    return EncodedDataset(transfer_syntax_uid, view, found.values, found.sequences, pixels)
+
+
+def read_items(
+    encoded: EncodedDataset, span: Span, wanted: Collection[int]
+) -> Iterator[dict[int, Span]]:
+    """Where the ``wanted`` elements of each item of a sequence lie, item by item.
+
+    Raises
+    ------
+    DatasetError
+        ``garbled`` when what is in the sequence can't be items, or reaches beyond its end.
+    """
+    walker = _Walker(encoded.data, little_endian=encoded.little_endian)
+    try:
+        yield from walker.items(span, frozenset(wanted))
+    except (struct.error, DatasetError) as error:
+        raise DatasetError("garbled", "A sequence can't be read.") from error
 
 
 def _inflate(data: bytes | memoryview) -> bytes:
@@ -152,41 +191,62 @@ def _inflate(data: bytes | memoryview) -> bytes:
     return inflated
 
 
+def first_fragment(encoded: EncodedDataset) -> memoryview:
+    """The first fragment of encapsulated pixel data, after the offset table; empty if none."""
+    span = encoded.pixels
+    if span is None or not span.fragments:
+        return memoryview(b"")
+    (table,) = struct.unpack_from("<L", encoded.data, span.start + 4)  # always little endian
+    start = span.start + 16 + table
+    (length,) = struct.unpack_from("<L", encoded.data, start - 4)
+    return encoded.data[start : start + length]
+
+
 class _Walker:
     """One pass over the elements of a data set (PS3.5, chapter 7)."""
 
-    def __init__(self, view: memoryview, *, implicit: bool, little_endian: bool) -> None:
+    def __init__(self, view: memoryview, *, little_endian: bool) -> None:
         order = "<" if little_endian else ">"
         self._view = view
         self._end = len(view)
-        self._implicit = implicit
+        self._left = MAXIMUM_ELEMENTS
         self._tag: Callable[..., tuple[int, int]] = struct.Struct(f"{order}HH").unpack_from
         self._short: Callable[..., tuple[int]] = struct.Struct(f"{order}H").unpack_from
         self._long: Callable[..., tuple[int]] = struct.Struct(f"{order}L").unpack_from
 
-    def walk_top(self, wanted: frozenset[int], found: _Found) -> None:
+    def walk_top(self, wanted: frozenset[int], found: _Found, *, implicit: bool) -> None:
         """Every element up to the end of the data."""
         at = 0
         while self._end - at >= 8:
-            tag, start, length, implicit = self.header(at, implicit=self._implicit)
+            tag, start, length, inner = self.header(at, implicit=implicit)
             if length == _UNDEFINED:
-                at = self._skip_undefined(tag, start, implicit=implicit, depth=0)
+                left = self._left
+                at = self._skip_undefined(tag, start, implicit=inner, depth=0)
                 if tag == _PIXEL_DATA:
-                    found.pixels.append(PixelSpan(start, at, encapsulated=True))
-                continue
-            at = self.inside(start, length, self._end)
-            if tag in wanted:
-                found.values[tag] = bytes(self._view[start:at])
-            elif tag == _PIXEL_DATA:
-                found.pixels.append(PixelSpan(start, at, encapsulated=False))
-            elif tag in _FLOAT_PIXEL_DATA:
-                size = 4 if tag == _FLOAT_PIXEL_DATA[0] else 8
-                found.pixels.append(PixelSpan(start, at, encapsulated=False, word_bytes=size))
+                    # One header is the offset table's, one the delimiter's.
+                    fragments = max(left - self._left - 2, 0)
+                    found.pixels.append(
+                        PixelSpan(start, at, encapsulated=True, fragments=fragments)
+                    )
+            else:
+                at = self.inside(start, length, self._end)
+                if tag == _PIXEL_DATA:
+                    found.pixels.append(PixelSpan(start, at, encapsulated=False))
+                elif tag in _FLOAT_PIXEL_DATA:
+                    size = 4 if tag == _FLOAT_PIXEL_DATA[0] else 8
+                    found.pixels.append(PixelSpan(start, at, encapsulated=False, word_bytes=size))
+                elif tag in wanted and length <= MAXIMUM_VALUE_BYTES:
+                    found.values[tag] = bytes(self._view[start:at])
+            if tag in _SEQUENCES:
+                found.sequences[tag] = Span(start, at, inner)
         if any(self._view[at:]):
             raise DatasetError("truncated", "The data set ends within an element.")
 
     def header(self, at: int, *, implicit: bool) -> tuple[int, int, int, bool]:
         """Tag, offset of the value, its length, and whether this element was implicit."""
+        self._left -= 1
+        if self._left < 0:
+            raise DatasetError("too_large", "The data set has more elements than any has.")
         group, element = self._tag(self._view, at)
         tag = group << 16 | element
         if group == 0xFFFE:  # items and delimiters never carry a VR
@@ -245,6 +305,31 @@ class _Walker:
             else:
                 at = self.inside(value, length, self._end)
 
+    def items(self, span: Span, wanted: frozenset[int]) -> Iterator[dict[int, Span]]:
+        """The wanted elements of each item of a sequence."""
+        at = span.start
+        while at < span.stop:
+            tag, at, length, _ = self.header(at, implicit=span.implicit)
+            if tag == _SEQUENCE_END:
+                return
+            if tag != _ITEM:
+                raise DatasetError("garbled", "Something else than an item stands in a sequence.")
+            undefined = length == _UNDEFINED
+            end = span.stop if undefined else self.inside(at, length, span.stop)
+            found: dict[int, Span] = {}
+            tag = _ITEM
+            while at < end and tag != _ITEM_END:
+                tag, start, length, implicit = self.header(at, implicit=span.implicit)
+                if length == _UNDEFINED:
+                    at = self._skip_undefined(tag, start, implicit=implicit, depth=1)
+                else:
+                    at = self.inside(start, length, end)
+                if tag in wanted:
+                    found[tag] = Span(start, at, implicit)
+            if undefined != (tag == _ITEM_END):
+                raise DatasetError("garbled", "An item has no end.")
+            yield found
+
 
 def split_part10(data: bytes | memoryview) -> tuple[Mapping[int, bytes], int]:
     """File meta values by tag, and the offset of the data set, of a DICOM file (PS3.10, 7.1).
@@ -257,7 +342,7 @@ def split_part10(data: bytes | memoryview) -> tuple[Mapping[int, bytes], int]:
     view = memoryview(data)
     if len(view) < 144 or bytes(view[128:132]) != b"DICM":
         raise DatasetError("not_dicom", "This is not a DICOM file.")
-    walker = _Walker(view, implicit=False, little_endian=True)
+    walker = _Walker(view, little_endian=True)
     meta: dict[int, bytes] = {}
     at = 132
     while len(view) - at >= 12 and bytes(view[at : at + 2]) == b"\x02\x00":
@@ -267,18 +352,28 @@ def split_part10(data: bytes | memoryview) -> tuple[Mapping[int, bytes], int]:
     return meta, at
 
 
-def read_part10(
-    data: bytes | memoryview, wanted: Collection[int]
-) -> tuple[Mapping[int, bytes], EncodedDataset]:
-    """File meta values by tag, and the data set, of a DICOM file (PS3.10, 7.1).
+def split_syntax(data: bytes | memoryview) -> tuple[str, int]:
+    """Transfer syntax and offset of the data set of a DICOM file (PS3.10, 7.1).
+
+    Raises
+    ------
+    DatasetError
+        As ``split_part10``; ``garbled`` when no transfer syntax is named.
+    """
+    meta, at = split_part10(data)
+    syntax = meta.get(TRANSFER_SYNTAX_UID, b"").decode("ascii", "replace").strip(" \0")
+    if not syntax:
+        raise DatasetError("garbled", "The file meta information names no transfer syntax.")
+    return syntax, at
+
+
+def read_part10(data: bytes | memoryview, wanted: Collection[int]) -> EncodedDataset:
+    """The data set of a DICOM file (PS3.10, 7.1).
 
     Raises
     ------
     DatasetError
         ``not_dicom`` without the prefix DICM; else as ``parse_dataset``.
     """
-    meta, at = split_part10(data)
-    syntax = meta.get(TRANSFER_SYNTAX_UID, b"").decode("ascii", "replace").strip(" \0")
-    if not syntax:
-        raise DatasetError("garbled", "The file meta information names no transfer syntax.")
-    return meta, parse_dataset(memoryview(data)[at:], syntax, wanted)
+    syntax, at = split_syntax(data)
+    return parse_dataset(memoryview(data)[at:], syntax, wanted)

@@ -4,28 +4,31 @@ Values are read from their bytes, each by its own rule and without guessing: a w
 character set in one element must not lose the object, only that element.
 """
 
-import math
+import logging
 import mmap
 import os
-import re
-import struct
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final, Literal
 
-from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.tag import Tag
 
+from dicom_listener.codestreams import read_codestream
 from dicom_listener.encoded import (
     DatasetCode,
     DatasetError,
     EncodedDataset,
+    first_fragment,
     read_part10,
 )
-from dicom_listener.syntaxes import ACCEPTED_SYNTAXES, LOSSY, is_uid
+from dicom_listener.frames import frame_values
+from dicom_listener.syntaxes import ACCEPTED_SYNTAXES, LOSSY, MULTI_FRAME_CT, is_uid
+from dicom_listener.values import CHARACTER_SET, Values, moment, offset
 from segmentation.volume import SlicePlane
+
+LOGGER = logging.getLogger(__name__)
 
 HeaderCode = (
     DatasetCode
@@ -58,13 +61,18 @@ class ObjectHeader:
     ----------
     patient_name
         As written, component groups and carets and all.
+    image_type
+        Image Type, and what the frames' own types have beyond it.
+    convolution_kernel
+        The object's, or else its first frame's.
     acquired_at
-        Aware: Acquisition DateTime, else Acquisition, Content or Series Date with Time, in the
-        object's own offset from UTC, else in the zone that was given. None when none is written.
+        Aware: Acquisition DateTime, else that of the earliest frame, else Acquisition, Content or
+        Series Date with Time, in the object's own offset from UTC, else in the zone that was given.
+        None when none is written.
     lossy
-        Lossy compression was applied at some time: never to be measured.
+        Lossy compression was applied at some time, to one frame at least: never to be measured.
     rescale_slope, rescale_intercept
-        To Hounsfield units; None when not written.
+        To Hounsfield units; None when not written, and where each frame has its own.
     planes
         Where its slices lie, one for each frame; empty for all that is no image with position,
         orientation and pixel spacing of every frame.
@@ -121,7 +129,6 @@ _TEXTS: Final = {
     "patient_id": _tag("PatientID"),
     "patient_name": _tag("PatientName"),
     "series_description": _tag("SeriesDescription"),
-    "convolution_kernel": _tag("ConvolutionKernel"),
 }
 _CODES: Final = {
     "modality": _tag("Modality"),
@@ -139,11 +146,18 @@ _DATES: Final = (
     (_tag("SeriesDate"), _tag("SeriesTime")),
 )
 _ACQUISITION_DATE_TIME: Final = _tag("AcquisitionDateTime")
+_FRAME_DATE_TIMES: Final = (_tag("FrameAcquisitionDateTime"), _tag("FrameReferenceDateTime"))
+_TIMES: Final = (_ACQUISITION_DATE_TIME, *_DATES[0], *_FRAME_DATE_TIMES)
+_PASSES: Final = (_tag("AcquisitionNumber"), _tag("TemporalPositionIdentifier"))
+_FRAME_PASSES: Final = (_tag("FrameAcquisitionNumber"), _tag("TemporalPositionIndex"))
+_STACK: Final = _tag("StackID")
 _OFFSET: Final = _tag("TimezoneOffsetFromUTC")
-_CHARACTER_SET: Final = _tag("SpecificCharacterSet")
 _FRAME_OF_REFERENCE: Final = _tag("FrameOfReferenceUID")
 _IMAGE_TYPE: Final = _tag("ImageType")
+_FRAME_TYPE: Final = _tag("FrameType")
+_KERNEL: Final = _tag("ConvolutionKernel")
 _LOSSY: Final = _tag("LossyImageCompression")
+_LOSSY_METHOD: Final = _tag("LossyImageCompressionMethod")
 _SLOPE: Final = _tag("RescaleSlope")
 _INTERCEPT: Final = _tag("RescaleIntercept")
 _POSITION: Final = _tag("ImagePositionPatient")
@@ -165,10 +179,13 @@ HEADER_TAGS: Final = frozenset(
         *(tag for pair in _DATES for tag in pair),
         _ACQUISITION_DATE_TIME,
         _OFFSET,
-        _CHARACTER_SET,
+        CHARACTER_SET,
         _FRAME_OF_REFERENCE,
         _IMAGE_TYPE,
+        _KERNEL,
         _LOSSY,
+        _LOSSY_METHOD,
+        *_PASSES,
         _SLOPE,
         _INTERCEPT,
         _POSITION,
@@ -185,58 +202,6 @@ HEADER_TAGS: Final = frozenset(
 """The elements that ``parse_header`` looks at."""
 
 
-class Values:
-    """Typed reading of the raw values of a data set; what can't be read is absent."""
-
-    def __init__(self, values: Mapping[int, bytes], *, little_endian: bool) -> None:
-        self._values = values
-        self._order = "<" if little_endian else ">"
-        self._encodings = _encodings(self.code(_CHARACTER_SET, separated=False))
-
-    def code(self, tag: int, *, separated: bool = True) -> str:
-        """A value of the default repertoire; the first one of several when ``separated``."""
-        text = self._values.get(tag, b"").decode("ascii", "replace")
-        return (text.split("\\")[0] if separated else text).strip(" \0")
-
-    def codes(self, tag: int) -> tuple[str, ...]:
-        """All values of the default repertoire."""
-        text = self._values.get(tag, b"").decode("ascii", "replace").strip(" \0")
-        return tuple(part.strip(" \0") for part in text.split("\\")) if text else ()
-
-    def text(self, tag: int) -> str:
-        """A value in the object's own character set; what is wrong in it is replaced, not lost."""
-        return _decode(self._values.get(tag, b""), self._encodings).strip(" \0")
-
-    def whole_number(self, tag: int) -> int | None:
-        """IS."""
-        try:
-            return int(self.code(tag))
-        except ValueError:
-            return None
-
-    def numbers(self, tag: int, count: int) -> tuple[float, ...] | None:
-        """DS with exactly ``count`` finite values."""
-        try:
-            numbers = tuple(float(part) for part in self.codes(tag))
-        except ValueError:
-            return None
-        finite = len(numbers) == count and all(math.isfinite(number) for number in numbers)
-        return numbers if finite else None
-
-    def number(self, tag: int) -> float | None:
-        """DS with one finite value."""
-        numbers = self.numbers(tag, 1)
-        return numbers[0] if numbers else None
-
-    def short(self, tag: int, *, signed: bool = False) -> int | None:
-        """US or SS."""
-        value = self._values.get(tag, b"")
-        if len(value) < 2:
-            return None
-        number: int = struct.unpack(self._order + ("h" if signed else "H"), value[:2])[0]
-        return number
-
-
 def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectHeader:
     """The header of a data set that was parsed with (at least) ``HEADER_TAGS``.
 
@@ -247,7 +212,8 @@ def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectH
     ------
     HeaderError
         ``missing_uid`` or ``bad_uid`` for SOP Class, SOP Instance, Study or Series Instance UID,
-        ``unknown_syntax``, or ``pixel_data_length`` when native pixel data don't fill the matrix.
+        ``unknown_syntax``, or ``pixel_data_length`` when the pixel data don't fill the matrix, or
+        have fewer fragments than there are frames.
     """
     if encoded.transfer_syntax_uid not in ACCEPTED_SYNTAXES:
         raise HeaderError("unknown_syntax", "The transfer syntax is not one of those taken in.")
@@ -255,23 +221,25 @@ def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectH
     uids = {name: _required_uid(values, name, tag) for name, tag in _UIDS.items()}
     frame_of_reference = values.code(_FRAME_OF_REFERENCE)
     numbers = {name: values.whole_number(tag) for name, tag in _WHOLE_NUMBERS.items()}
-    frames = max(values.whole_number(_FRAMES) or 1, 1)
-    _check_pixel_length(encoded, values, frames)
-    lossy = encoded.transfer_syntax_uid in LOSSY or values.code(_LOSSY) == "01"
+    count = max(values.whole_number(_FRAMES) or 1, 1)
+    _check_pixel_length(encoded, values, count)
+    frames = frames_of(encoded, count)
+    size = values.integer(_ROWS), values.integer(_COLUMNS)
+    planes = [plane for frame in frames if (plane := _plane(frame, *size))]
     return ObjectHeader(
         transfer_syntax_uid=str(encoded.transfer_syntax_uid),
         frame_of_reference_uid=frame_of_reference if is_uid(frame_of_reference) else None,
-        image_type=tuple(part.upper() for part in values.codes(_IMAGE_TYPE)),
-        acquired_at=_acquired_at(values, zone),
-        lossy=lossy,
+        image_type=_image_type(values, frames),
+        convolution_kernel=next((k for f in (values, *frames) if (k := f.text(_KERNEL))), ""),
+        acquired_at=_acquired_at(values, frames, zone),
+        lossy=_lossy(encoded, values, frames),
         rescale_slope=values.number(_SLOPE),
         rescale_intercept=values.number(_INTERCEPT),
-        planes=_planes(values) if frames == 1 and encoded.pixels is not None else (),
-        number_of_frames=frames,
+        planes=tuple(planes) if len(planes) == count else (),
+        number_of_frames=count,
         patient_id=values.text(_TEXTS["patient_id"]),
         patient_name=values.text(_TEXTS["patient_name"]),
         series_description=values.text(_TEXTS["series_description"]),
-        convolution_kernel=values.text(_TEXTS["convolution_kernel"]),
         modality=values.code(_CODES["modality"]),
         patient_birth_date=values.code(_CODES["patient_birth_date"]),
         rescale_type=values.code(_CODES["rescale_type"]),
@@ -280,6 +248,25 @@ def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectH
         acquisition_number=numbers["acquisition_number"],
         **uids,
     )
+
+
+def frames_of(encoded: EncodedDataset, count: int) -> list[Values]:
+    """Of each of the ``count`` frames of an image, what tells its place, scale and time.
+
+    A single-frame image is its own frame. None where the frames are not described, or not all.
+    """
+    values = Values(encoded.values, little_endian=encoded.little_endian)
+    if encoded.pixels is None:
+        return []
+    if values.code(_UIDS["sop_class_uid"]) not in MULTI_FRAME_CT:
+        return [values] if count == 1 else []
+    try:
+        described = frame_values(encoded, count)
+    except DatasetError as error:
+        LOGGER.warning("%s: %s", values.code(_UIDS["sop_instance_uid"]), error.text)
+        return []
+    common = {tag: encoded.values[tag] for tag in (CHARACTER_SET,) if tag in encoded.values}
+    return [Values({**common, **f}, little_endian=encoded.little_endian) for f in described]
 
 
 def read_header(path: Path, zone: tzinfo | None = None) -> ObjectHeader:
@@ -298,7 +285,7 @@ def read_header(path: Path, zone: tzinfo | None = None) -> ObjectHeader:
         # Not closed by hand: views of it may live on in the traceback of an error.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        encoded = read_part10(memoryview(mapped), HEADER_TAGS)[1]
+        encoded = read_part10(memoryview(mapped), HEADER_TAGS)
     except DatasetError as error:
         raise HeaderError(error.code, error.text) from error
     return parse_header(encoded, zone)
@@ -317,11 +304,18 @@ def _required_uid(values: Values, name: str, tag: int) -> str:
 def _check_pixel_length(encoded: EncodedDataset, values: Values, frames: int) -> None:
     """Native pixel data must fill the matrix: PS3.5, 8.1.1, padded to an even length."""
     span = encoded.pixels
-    if span is None or span.encapsulated:
+    if span is None:
         return
-    rows, columns = values.short(_ROWS) or 0, values.short(_COLUMNS) or 0
-    bits = span.word_bytes * 8 or values.short(_BITS_ALLOCATED) or 0
-    samples = values.short(_SAMPLES) or 1
+    if span.encapsulated:
+        if span.fragments < frames:
+            raise HeaderError(
+                "pixel_data_length",
+                f"The pixel data have {span.fragments} fragments where there are {frames} frames.",
+            )
+        return
+    rows, columns = values.integer(_ROWS) or 0, values.integer(_COLUMNS) or 0
+    bits = span.word_bytes * 8 or values.integer(_BITS_ALLOCATED) or 0
+    samples = values.integer(_SAMPLES) or 1
     pixels = rows * columns * frames
     if values.code(_PHOTOMETRIC) == "YBR_FULL_422":
         samples = 2
@@ -333,85 +327,55 @@ def _check_pixel_length(encoded: EncodedDataset, values: Values, frames: int) ->
         )
 
 
-def _planes(values: Values) -> tuple[SlicePlane, ...]:
+def _image_type(values: Values, frames: Sequence[Values]) -> tuple[str, ...]:
+    found = [values.codes(_IMAGE_TYPE), *(frame.codes(_FRAME_TYPE) for frame in frames)]
+    first, *rest = (tuple(part.upper() for part in parts) for parts in found)
+    return first + tuple(dict.fromkeys(p for parts in rest for p in parts if p not in first))
+
+
+def _lossy(encoded: EncodedDataset, values: Values, frames: Sequence[Values]) -> bool:
+    """Whether anything says so: the syntax, a mark (PS3.3, C.7.6.1.1.5), or the codestream."""
+    marked = any(each.code(_LOSSY) not in {"", "00"} for each in (values, *frames))
+    if encoded.transfer_syntax_uid in LOSSY or marked or values.code(_LOSSY_METHOD):
+        return True
+    codestream = read_codestream(first_fragment(encoded))
+    return codestream is not None and not codestream.reversible
+
+
+def _plane(values: Values, rows: int | None, columns: int | None) -> SlicePlane | None:
     position = values.numbers(_POSITION, 3)
     orientation = values.numbers(_ORIENTATION, 6)
     spacing = values.numbers(_SPACING, 2)
-    rows, columns = values.short(_ROWS), values.short(_COLUMNS)
     if not (position and orientation and spacing and rows and columns):
-        return ()
+        return None
     x, y, z = position
     a, b, c, d, e, f = orientation
     between_rows, between_columns = spacing
-    cosines = (a, b, c, d, e, f)
-    return (SlicePlane((x, y, z), cosines, (between_rows, between_columns), rows, columns),)
-
-
-_OFFSET_PATTERN = re.compile(r"([+-])(\d\d)(\d\d)")
-_TIME_PATTERN = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6})\d*)?)?)?")
-_DATE_PATTERN = re.compile(r"(\d{4})[.]?(\d\d)[.]?(\d\d)")
-
-
-def _zone(text: str) -> tzinfo | None:
-    found = _OFFSET_PATTERN.fullmatch(text)
-    if not found:
-        return None
-    delta = timedelta(hours=int(found[2]), minutes=int(found[3]))
-    try:
-        return timezone(delta if found[1] == "+" else -delta)
-    except ValueError:
-        return None
-
-
-def _moment(date: str, time: str, zone: tzinfo | None) -> datetime | None:
-    """DA and TM (also their ACR-NEMA forms with dots and colons) as an aware time."""
-    day, hour = _DATE_PATTERN.fullmatch(date), _TIME_PATTERN.fullmatch(time)
-    if not day or not hour:
-        return None
-    microsecond = int((hour[4] or "0").ljust(6, "0"))
-    try:
-        naive = datetime(  # noqa: DTZ001 - made aware on the next line
-            int(day[1]),
-            int(day[2]),
-            int(day[3]),
-            int(hour[1]),
-            int(hour[2] or 0),
-            min(int(hour[3] or 0), 59),  # 60 is a leap second
-            microsecond,
-        )
-        return naive.replace(tzinfo=zone) if zone else naive.astimezone()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _acquired_at(values: Values, zone: tzinfo | None) -> datetime | None:
-    own_zone = _zone(values.code(_OFFSET)) or zone
-    combined = values.code(_ACQUISITION_DATE_TIME)
-    date, rest = combined[:8], combined[8:]
-    time, suffix = (
-        re.split(r"(?=[+-])", rest, maxsplit=1) if re.search("[+-]", rest) else (rest, "")
+    return SlicePlane(
+        (x, y, z),
+        (a, b, c, d, e, f),
+        (between_rows, between_columns),
+        rows,
+        columns,
+        acquisition=_acquisition(values),
+        acquired="".join(values.code(tag) for tag in _TIMES),
     )
-    moment = _moment(date, time, _zone(suffix) or own_zone)
-    if moment:
-        return moment
-    for date_tag, time_tag in _DATES:
-        moment = _moment(values.code(date_tag), values.code(time_tag), own_zone)
-        if moment:
-            return moment
-    return None
 
 
-def _encodings(character_sets: str) -> list[str]:
-    """Python's codecs for Specific Character Set; unknown terms are left out."""
-    known = [term.strip() for term in character_sets.split("\\")]
-    known = [term for term in known if term in python_encoding]
-    return list(convert_encodings(known)) if known else ["iso8859"]
+def _acquisition(values: Values) -> str:
+    """What tells one pass over the patient from another, as far as that is written."""
+    numbers = [values.whole_number(tag) for tag in _PASSES]
+    numbers += [values.integer(tag) for tag in _FRAME_PASSES]
+    parts = [*("" if n is None else str(n) for n in numbers), values.code(_STACK)]
+    return "/".join(parts) if any(parts) else ""
 
 
-def _decode(value: bytes, encodings: list[str]) -> str:
-    if len(encodings) == 1 and b"\x1b" not in value:
-        return value.decode(encodings[0], "replace")
-    try:
-        return decode_bytes(value, encodings, {0x5C, 0x5E, 0x3D})  # backslash, caret, equals sign
-    except (LookupError, ValueError, UserWarning):
-        return value.decode("latin-1")
+def _acquired_at(values: Values, frames: Sequence[Values], zone: tzinfo | None) -> datetime | None:
+    own_zone = offset(values.code(_OFFSET)) or zone
+    found = values.date_time(_ACQUISITION_DATE_TIME, own_zone)
+    for tag in _FRAME_DATE_TIMES:
+        moments = [frame.date_time(tag, own_zone) for frame in frames if tag in frame.raw]
+        found = found or min((each for each in moments if each), default=None)
+    for date, time in _DATES:
+        found = found or moment(values.code(date), values.code(time), own_zone)
+    return found

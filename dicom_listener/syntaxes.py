@@ -8,6 +8,7 @@ from pydicom.uid import (
     JPEG2000,
     UID,
     DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
@@ -20,6 +21,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
 )
 from pynetdicom.presentation import AllStoragePresentationContexts
@@ -48,7 +50,11 @@ LOSSY: Final = (
 """Always lossy: such objects are stored, marked and never measured."""
 
 MAYBE_LOSSY: Final = (JPEG2000, HTJ2K)
-"""Lossy or not: Lossy Image Compression (0028,2110) says which (PS3.5, 8.2.4 and 8.2.14)."""
+"""Lossy or not: Lossy Image Compression (0028,2110) says which (PS3.5, 8.2.4 and 8.2.14), and the
+codestream's wavelet, which alone can't tell one that was cut short."""
+
+ENCAPSULATED: Final = frozenset((*LOSSLESS_COMPRESSED, *MAYBE_LOSSY, *LOSSY))
+"""Pixel data as a sequence of fragments (PS3.5, A.4)."""
 
 ACCEPTED_SYNTAXES: Final = (
     *LOSSLESS_COMPRESSED,
@@ -71,6 +77,9 @@ STORAGE_CLASSES: Final = frozenset(
 """The standard's storage SOP classes that pynetdicom knows."""
 
 CT_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
+
+MULTI_FRAME_CT: Final = frozenset((EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage))
+"""Whole scans in one object, their frames described by functional groups."""
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 

@@ -5,7 +5,7 @@ posterior, z to the head), millimetres. Index order is ``(i, j, k)`` = (column, 
 index is written as a triple, and arrays are stored ``[k, j, i]``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,9 +25,22 @@ SPACING_TOLERANCE = 0.05
 MISSING_GAP = 1.5
 """A gap this many times the median means that a slice is missing."""
 
-TILT_TOLERANCE_MM = 0.05
-"""Sideways step from slice to slice, per slice, above which the stack is sheared (gantry tilt):
-over 60 slices this is 3 mm, as much as a margin."""
+DRIFT_TOLERANCE_MM = 0.25
+"""How far a slice may lie from where even spacing puts it: many small deviations, each within the
+tolerance of a gap, must not add up to one that shows in a margin."""
+
+TILT_TOLERANCE_MM = 0.5
+"""Sideways shift from the first slice to the last above which the stack is sheared (gantry tilt).
+Direction cosines that are written with three decimals make 0.15 mm over 300 mm."""
+
+SHIFT_TOLERANCE_MM = 0.1
+"""How far a slice may lie sideways of the line through the first and the last."""
+
+PIXEL_SIZES_MM = (0.05, 20.0)
+"""Least and largest distance of pixels, and of slices, that a scan has."""
+
+MAXIMUM_COORDINATE_MM = 1e5
+"""No part of a patient is farther from the origin of the frame of reference."""
 
 ORIENTATION_TOLERANCE = 1e-3
 """Largest difference of a direction cosine within one stack, and from orthonormality."""
@@ -36,10 +49,12 @@ GeometryCode = Literal[
     "too_few_slices",
     "mixed_orientation",
     "mixed_matrix",
+    "several_acquisitions",
     "duplicate_position",
     "missing_slices",
     "uneven_spacing",
     "gantry_tilt",
+    "shifted_slices",
     "bad_orientation",
 ]
 
@@ -76,6 +91,11 @@ class SlicePlane:
         PixelSpacing: mm between rows, then mm between columns.
     rows, columns
         Matrix size.
+    acquisition
+        The pass over the patient that it belongs to, where the scanner tells them apart: by number
+        of acquisition, temporal position or stack.
+    acquired
+        When, as written. Two slices at one place with other times are two scans of it.
     """
 
     position: tuple[float, float, float]
@@ -83,6 +103,8 @@ class SlicePlane:
     pixel_spacing: tuple[float, float]
     rows: int
     columns: int
+    acquisition: str = ""
+    acquired: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,61 +209,95 @@ def check_stack(planes: Sequence[SlicePlane]) -> Stack:
     Raises
     ------
     GeometryError
-        Too few slices, mixed orientation or matrix, two slices at one place, a missing slice,
-        uneven spacing, a sheared stack (gantry tilt), or direction cosines that are none.
+        Too few slices, mixed orientation or matrix, several scans of one place, two slices at one
+        place, a missing slice, uneven spacing, a sheared stack (gantry tilt), slices that are
+        shifted sideways, or numbers that place no scan.
     """
     if len(planes) < MIN_SLICES:
         raise GeometryError(
             "too_few_slices",
             f"The series has {len(planes)} slices; a volume needs at least {MIN_SLICES}.",
         )
+    row, column, spacing = _common_grid(planes)
+    normal = np.cross(row, column)
+    positions = np.array([plane.position for plane in planes], dtype=np.float64)
+    if not np.abs(positions).max() <= MAXIMUM_COORDINATE_MM:
+        raise GeometryError("bad_orientation", "The slices lie nowhere in a patient.")
+    order = np.argsort(positions @ normal, kind="stable")
+    in_order = [planes[int(n)] for n in order]
+    heights = (positions @ normal)[order]
+    _check_passes([plane.acquisition for plane in in_order])
+    _check_gaps(np.diff(heights), [plane.acquired for plane in in_order])
+    count = len(planes)
+    even = np.linspace(heights[0], heights[-1], count)
+    drift = float(np.abs(heights - even).max())
+    if drift > DRIFT_TOLERANCE_MM:
+        raise GeometryError(
+            "uneven_spacing",
+            f"A slice lies {drift:.2f} mm from where even spacing puts it.",
+        )
+    sideways = positions[order] - heights[:, None] * normal
+    _check_sideways(sideways - sideways[0], heights[-1] - heights[0])
+    gap = float(heights[-1] - heights[0]) / (count - 1)
+    return Stack(
+        order=tuple(int(n) for n in order),
+        origin_lps_mm=positions[order[0]],
+        direction=np.column_stack([row, column, normal]),
+        spacing_mm=np.array([spacing[1], spacing[0], gap]),
+        shape=(count, planes[0].rows, planes[0].columns),
+    )
+
+
+def _common_grid(
+    planes: Sequence[SlicePlane],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float]]:
+    """Unit vectors along a row and a column, at a right angle, and the pixel spacing of all."""
     first = planes[0]
     cosines = np.array([plane.orientation for plane in planes], dtype=np.float64)
     spacings = np.array([plane.pixel_spacing for plane in planes], dtype=np.float64)
+    row, column = cosines[0, :3], cosines[0, 3:]
+    low, high = PIXEL_SIZES_MM
+    if not (
+        np.abs(cosines).max() <= 1 + ORIENTATION_TOLERANCE
+        and abs(np.linalg.norm(row) - 1) <= ORIENTATION_TOLERANCE
+        and abs(np.linalg.norm(column) - 1) <= ORIENTATION_TOLERANCE
+        and abs(float(row @ column)) <= ORIENTATION_TOLERANCE
+        and low <= spacings.min() <= spacings.max() <= high
+    ):
+        raise GeometryError(
+            "bad_orientation", "Orientation or pixel size of the slices is not a valid one."
+        )
     if np.abs(cosines - cosines[0]).max() > ORIENTATION_TOLERANCE:
         raise GeometryError("mixed_orientation", "The slices do not all have one orientation.")
     same_matrix = all((p.rows, p.columns) == (first.rows, first.columns) for p in planes)
     if not same_matrix or np.abs(spacings - spacings[0]).max() > 1e-4 * spacings[0].max():
         raise GeometryError("mixed_matrix", "The slices differ in matrix or pixel size.")
-    row, column = cosines[0, :3], cosines[0, 3:]
-    if (
-        abs(np.linalg.norm(row) - 1) > ORIENTATION_TOLERANCE
-        or abs(np.linalg.norm(column) - 1) > ORIENTATION_TOLERANCE
-        or abs(float(row @ column)) > ORIENTATION_TOLERANCE
-        or spacings[0].min() <= 0
-    ):
-        raise GeometryError(
-            "bad_orientation", "Orientation or pixel size of the slices is not a valid one."
-        )
-    normal = np.cross(row, column)
-    positions = np.array([plane.position for plane in planes], dtype=np.float64)
-    heights = positions @ normal
-    order = np.argsort(heights, kind="stable")
-    gaps = np.diff(heights[order])
-    _check_gaps(gaps)
-    step = (positions[order[-1]] - positions[order[0]]) / (len(planes) - 1)
-    sideways = float(np.linalg.norm(step - (step @ normal) * normal))
-    if sideways > TILT_TOLERANCE_MM:
-        degrees = float(np.degrees(np.arctan2(sideways, abs(step @ normal))))
-        raise GeometryError(
-            "gantry_tilt",
-            f"The gantry was tilted by {degrees:.1f} degrees; such a scan is not measured.",
-        )
-    return Stack(
-        order=tuple(int(n) for n in order),
-        origin_lps_mm=positions[order[0]],
-        direction=np.column_stack([row, column, normal]),
-        spacing_mm=np.array([spacings[0, 1], spacings[0, 0], float(gaps.mean())]),
-        shape=(len(planes), first.rows, first.columns),
+    row = row / np.linalg.norm(row)
+    column = column - (row @ column) * row
+    return row, column / np.linalg.norm(column), first.pixel_spacing
+
+
+def _check_passes(acquisitions: Sequence[str]) -> None:
+    """Raise GeometryError when the slices, from one end to the other, change pass and come back."""
+    runs = [a for n, a in enumerate(acquisitions) if n == 0 or a != acquisitions[n - 1]]
+    if len(runs) > len(set(runs)):
+        raise _several()
+
+
+def _several() -> GeometryError:
+    return GeometryError(
+        "several_acquisitions", "The series holds several scans of one place, not one volume."
     )
 
 
-def _check_gaps(gaps: NDArray[np.float64]) -> None:
+def _check_gaps(gaps: NDArray[np.float64], times: Sequence[str]) -> None:
     """Raise GeometryError unless the gaps (mm, ascending order of slices) are all alike."""
-    if gaps.min() < POSITION_TOLERANCE_MM:
-        count = int((gaps < POSITION_TOLERANCE_MM).sum())
+    together = gaps < POSITION_TOLERANCE_MM
+    if together.any():
+        if any(close and times[n] != times[n + 1] for n, close in enumerate(together)):
+            raise _several()
         raise GeometryError(
-            "duplicate_position", f"{count + 1} slices or more lie at the same place."
+            "duplicate_position", f"{int(together.sum()) + 1} slices or more lie at the same place."
         )
     typical = float(np.median(gaps))
     if gaps.max() > MISSING_GAP * typical:
@@ -256,14 +312,39 @@ def _check_gaps(gaps: NDArray[np.float64]) -> None:
             "uneven_spacing",
             f"The slices are unevenly spaced, from {gaps.min():.2f} to {gaps.max():.2f} mm.",
         )
+    if typical > PIXEL_SIZES_MM[1]:
+        raise GeometryError("uneven_spacing", f"The slices are {typical:.0f} mm apart.")
 
 
-def assemble(stack: Stack, slices: Sequence[NDArray[np.int16]]) -> Volume:
+def _check_sideways(shifts: NDArray[np.float64], height: float) -> None:
+    """Raise GeometryError unless the slices lie straight above one another.
+
+    ``shifts`` are (slices, 3), mm within the slices' plane, from the first; ``height`` is from the
+    first slice to the last.
+    """
+    line = np.linspace(0, 1, len(shifts))[:, None] * shifts[-1]
+    astray = float(np.linalg.norm(shifts - line, axis=1).max())
+    if astray > SHIFT_TOLERANCE_MM:
+        raise GeometryError(
+            "shifted_slices", f"A slice is shifted sideways by {astray:.1f} mm from the others."
+        )
+    sheared = float(np.linalg.norm(shifts[-1]))
+    if sheared > TILT_TOLERANCE_MM:
+        degrees = float(np.degrees(np.arctan2(sheared, height)))
+        raise GeometryError(
+            "gantry_tilt",
+            f"The gantry was tilted by {degrees:.1f} degrees; such a scan is not measured.",
+        )
+
+
+def assemble(stack: Stack, slices: Iterable[NDArray[np.int16]]) -> Volume:
     """Volume from checked slices.
 
-    ``slices`` are (rows, columns) arrays in HU, in the sequence that ``check_stack`` was given.
+    ``slices`` are (rows, columns) arrays in HU, in the sequence that ``check_stack`` was given;
+    each is taken when the one before is in its place.
     """
     array = np.empty(stack.shape, dtype=np.int16)
-    for k, n in enumerate(stack.order):
-        array[k] = slices[n]
+    places = np.argsort(stack.order)
+    for k, pixels in zip(places, slices, strict=True):
+        array[k] = pixels
     return Volume(array, stack.origin_lps_mm, stack.direction, stack.spacing_mm)

@@ -70,7 +70,11 @@ def test_a_slice(syntax: str) -> None:
         rescale_slope=1.0,
         rescale_intercept=-1024.0,
         rescale_type="",
-        planes=(SlicePlane((-8, -8, 6), (1, 0, 0, 0, 1, 0), (1, 1), 16, 16),),
+        planes=(
+            SlicePlane(
+                (-8, -8, 6), (1, 0, 0, 0, 1, 0), (1, 1), 16, 16, acquired="20260301090000.5"
+            ),
+        ),
         number_of_frames=1,
     )
 
