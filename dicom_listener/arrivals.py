@@ -8,7 +8,7 @@ from dicom_listener.assembled import Reason, SeriesObject
 from dicom_listener.extents import Extents
 from dicom_listener.headers import ObjectHeader
 from dicom_listener.lists import Lists
-from dicom_listener.transitions import State, Verdict
+from dicom_listener.transitions import Event, State, Verdict
 from segmentation.volume import GeometryError, SlicePlane, Stack, check_stack
 
 MENDABLE: Final = frozenset(("too_few_slices", "missing_slices", "uneven_spacing"))
@@ -27,8 +27,8 @@ class Arrivals:
         When the first slice came that no judgement knows of.
     look_at
         With so many slices it is looked at again whether they fill the predecessor's extent.
-    reason
-        Of the last judgement.
+    judged_by, reason
+        The last judgement's.
     carried
         SOP instances that each association which is not over has carried, duplicates too.
     last_association
@@ -47,6 +47,7 @@ class Arrivals:
     unjudged_since: datetime
     look_at: int
     state: State = State.OPEN
+    judged_by: Event | None = None
     reason: Reason | None = None
     objects: dict[str, SeriesObject] = field(default_factory=dict)
     slices: int = 0

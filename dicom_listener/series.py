@@ -72,6 +72,7 @@ _EVIDENCE: Final[Mapping[Event, Evidence]] = {
     Event.RELEASED: "release",
     Event.EXTENT: "extent",
     Event.QUIET: "quiet",
+    Event.ABORTED: "quiet",
     Event.IMPATIENT: "none",
 }
 _COMPLETENESS: Final[Mapping[State, Completeness]] = {
@@ -189,6 +190,8 @@ class SeriesAssembler:
                 outputs += self._weigh_complete_lists(series)
             if how == "released" and series.objects.keys() <= carried:
                 outputs += self._weigh(series, Event.RELEASED)
+            elif series.cut and self._was_no_silence(series, at):
+                outputs += self._weigh(series, Event.ABORTED)
         return outputs + self.tick(at)
 
     def step_reported(self, step: StepReported) -> list[AssemblerOutput]:
@@ -250,6 +253,14 @@ class SeriesAssembler:
         return min(map(self._deadline, self._waiting.values()), default=None)
 
     # What follows from it
+
+    def _was_no_silence(self, series: Arrivals, aborted_at: datetime) -> bool:
+        """Whether it is final because nothing came, which nothing could.
+
+        The end of an association is told late when the listener itself has broken down.
+        """
+        by_silence = series.state is State.FINAL and series.judged_by is Event.QUIET
+        return by_silence and aborted_at < series.last_received_at + self._quiet
 
     def _deadline(self, series: Arrivals) -> datetime:
         quiet = series.last_received_at + self._quiet
@@ -349,7 +360,7 @@ class SeriesAssembler:
             reason = Reason("not_waited_for", "More slices may follow; they were not waited for.")
         if state in _UNJUDGED or (state, reason) == (series.state, series.reason):
             return []
-        series.state, series.reason = state, reason
+        series.state, series.reason, series.judged_by = state, reason, event
         series.revision += 1
         if event is not Event.IMPATIENT:
             self._waiting.pop(series.uid, None)

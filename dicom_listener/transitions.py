@@ -32,6 +32,7 @@ class Event(enum.Enum):
     RELEASED = "the association that carried all slices was released"
     EXTENT = "extent of the predecessor filled"
     QUIET = "no slice for the quiet time"
+    ABORTED = "the silence was that of an association that had been aborted"
     IMPATIENT = "its end can't be waited for any longer"
 
 
@@ -81,7 +82,10 @@ _KEPT: Final[Mapping[Event, tuple[State, ...]]] = {
     Event.COMMITMENT: (_F, _F, _F, _P, _F, _P, _F),
     Event.RELEASED: (_F, _F, _F, _F, _F, _F, _F),
 }
-"""What is final: only a list takes that back."""
+"""What is judged: only a list takes back what is final."""
+
+_SILENT: Final = (_F, _F, _P, _P, _F, _P, _F)
+"""The same for what is final by silence alone, which was none."""
 
 _UNJUDGED: Final = (State.OPEN, State.REOPENED)
 
@@ -99,6 +103,7 @@ def _table() -> dict[tuple[State, Event], dict[Verdict, State]]:
     for event, states in _KEPT.items():
         rows[State.FINAL, event] = _row(states, waiting=State.FINAL)
         rows[State.REFUSED, event] = dict.fromkeys(_VERDICTS, State.REFUSED)
+    rows[State.FINAL, Event.ABORTED] = _row(_SILENT, waiting=State.FINAL)
     return rows
 
 

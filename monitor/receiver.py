@@ -8,7 +8,7 @@ has cut off is entered as aborted.
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from socket import socket
 from types import TracebackType
@@ -133,14 +133,17 @@ class Receiver:
     def _reconcile(self) -> None:
         entered: set[Path] = set()
         open_associations: dict[str, AssociationOpened] = {}
+        last_heard: dict[str, datetime] = {}
         for event in self._ledger.events():
             match event:
                 case ObjectStored():
                     entered.add(event.path)
+                    last_heard[event.association_id] = event.received_at
                 case AssociationOpened():
                     open_associations[event.association_id] = event
                 case AssociationEnded():
                     open_associations.pop(event.association_id, None)
+                    last_heard.pop(event.association_id, None)
         for found in self.spool.scan(entered):
             logger.warning("%s is whole, and was not in the ledger", found.path.name)
             self._ledger.append(
@@ -148,12 +151,14 @@ class Receiver:
             )
         for opened in open_associations.values():
             reason = "The listener was ended by force."
+            # Not now: the time without a listener was no silence of the sender.
+            at = last_heard.get(opened.association_id, opened.at)
             self._ledger.append(
                 AssociationEnded(
                     opened.association_id,
                     opened.calling_ae_title,
                     "aborted",
-                    datetime.now(UTC),
+                    at,
                     reason=reason,
                 )
             )

@@ -47,8 +47,9 @@ class Story:
     def released(self, association: str = "a") -> None:
         self.outputs += self.assembler.association_ended(association, "released", at(self.now_s))
 
-    def aborted(self, association: str = "a") -> None:
-        self.outputs += self.assembler.association_ended(association, "aborted", at(self.now_s))
+    def aborted(self, association: str = "a", ago_s: float = 0.0) -> None:
+        when = at(self.now_s - ago_s)
+        self.outputs += self.assembler.association_ended(association, "aborted", when)
 
     def pause(self, seconds: float) -> None:
         self.now_s += seconds

@@ -313,6 +313,23 @@ def test_of_two_associations_the_one_that_was_cut_counts() -> None:
         assert story.said == [("provisional", "quiet", "transfer_aborted")]
 
 
+def test_silence_after_an_abort_that_is_told_late_was_none() -> None:
+    story = Story()
+    story.slices(heights(5))
+    story.pause(8)
+    assert story.said == [("final", "quiet", None)]
+    story.aborted(ago_s=6)
+    assert story.said[1:] == [("provisional", "quiet", "transfer_aborted")]
+
+
+def test_an_association_that_times_out_after_the_silence_changes_nothing() -> None:
+    story = Story()
+    story.slices(heights(5))
+    story.pause(60)
+    story.aborted()
+    assert story.said == [("final", "quiet", None)]
+
+
 def test_what_never_falls_silent_is_judged_all_the_same() -> None:
     story = Story(patience_s=10)
     for z in heights(6):

@@ -49,6 +49,7 @@ EXPECTED = {
     (F, Event.STEP): (F, F, F, P, F, P, F),
     (F, Event.COMMITMENT): (F, F, F, P, F, P, F),
     (F, Event.RELEASED): (F, F, F, F, F, F, F),
+    (F, Event.ABORTED): (F, F, P, P, F, P, F),
     (X, Event.SLICE): (R, R, R, R, R, R, R),
     (X, Event.STEP): (X, X, X, X, X, X, X),
     (X, Event.COMMITMENT): (X, X, X, X, X, X, X),
@@ -80,5 +81,6 @@ def test_nothing_but_a_whole_volume_becomes_final() -> None:
 
 
 def test_only_a_slice_or_a_list_takes_back_what_is_final() -> None:
+    """And an abort, what was final by silence; see ``SeriesAssembler``."""
     taking = {e for (s, e), row in TRANSITIONS.items() if s is F and set(row.values()) != {F}}
-    assert taking == {Event.SLICE, Event.STEP, Event.COMMITMENT}
+    assert taking == {Event.SLICE, Event.STEP, Event.COMMITMENT, Event.ABORTED}
