@@ -213,9 +213,14 @@ class RawPeer:
         return self.next_message()
 
     def send_message(
-        self, elements: dict[int, int | str], data: bytes = b"", *, context: int = 1
+        self,
+        elements: dict[int, int | str],
+        data: bytes = b"",
+        *,
+        context: int = 1,
+        is_last: bool = True,
     ) -> None:
-        """A command set with these elements, and a data set if there is one."""
+        """A command set with these elements, and a data set, or its first part, if there is one."""
         given = elements | {0x0800: 1 if data else 0x0101}
         body = b"".join(
             element(tag, struct.pack("<H", v) if isinstance(v, int) else v.encode())
@@ -224,7 +229,7 @@ class RawPeer:
         command = element(0, struct.pack("<L", len(body))) + body
         self.send(p_data(command, command=True, context=context))
         if data:
-            self.send(p_data(data, command=False, context=context))
+            self.send(p_data(data, command=False, last=is_last, context=context))
 
     def next_message(self) -> tuple[dict[int, bytes], bytes]:
         """Elements and data set of the next message."""
