@@ -1,4 +1,5 @@
-"""TLS on the listener's second port: who may come in shows a certificate (PS3.15, annex B)."""
+"""TLS, on the listener's second port and in our own calls: both sides show a certificate (PS3.15,
+annex B)."""
 
 import hashlib
 import ssl
@@ -58,9 +59,32 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
         When one of the files can't be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
     context.num_tickets = 0  # nobody comes in by a certificate that was shown some other day
+    _load(context, settings)
+    return context
+
+
+def client_context(settings: TlsSettings, *, named_host: bool) -> ssl.SSLContext:
+    """TLS 1.2 or newer for a call of ours, with a certificate of the peer's.
+
+    ``named_host``: the certificate must name the host that is called. Without this, who calls must
+    know the certificate by its fingerprint, for any of the authorities' would do.
+
+    Raises
+    ------
+    TlsError
+        When one of the files can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = named_host
+    _load(context, settings)
+    return context
+
+
+def _load(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    """Give a context our files."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     for key, path in (
         ("certificate", settings.certificate),
         ("key", settings.key),
@@ -89,7 +113,6 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
             f"tls.authorities: {settings.authorities} holds no certificate: {_reason(error)}. Put "
             "the certificates of the authorities there, in PEM format."
         ) from error
-    return context
 
 
 def shown_certificate(connection: ssl.SSLSocket) -> Certificate:

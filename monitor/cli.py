@@ -1,10 +1,11 @@
-"""The command line: ``icemargin serve | demo | simulate | analyse | doctor``."""
+"""The command line: ``icemargin serve | demo | simulate | analyse | find | fetch | worklist |
+doctor``."""
 
 import argparse
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -65,6 +66,22 @@ def parser() -> argparse.ArgumentParser:
     analyse.add_argument("--out", type=Path, required=True, metavar="OUT")
     analyse.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
 
+    find = commands.add_parser("find", help="find studies in an archive")
+    _config_option(find)
+    _node_option(find)
+    find.add_argument("--patient-id", default="", metavar="ID", help="of this patient")
+    find.add_argument("--study", default="", metavar="UID", help="this study, with its series")
+    find.add_argument("--date", default="", help="of these days: 20260301, 20260301-20260331")
+
+    fetch = commands.add_parser("fetch", help="have a study sent to the service")
+    _config_option(fetch)
+    _node_option(fetch)
+    fetch.add_argument("study", metavar="STUDY_UID")
+    fetch.add_argument("--series", default="", metavar="UID", help="only this series of it")
+
+    worklist = commands.add_parser("worklist", help="who is planned for today")
+    _config_option(worklist)
+
     doctor = commands.add_parser("doctor", help="check configuration, ports, disk, clock, peers")
     _config_option(doctor)
     doctor.add_argument(
@@ -89,6 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _config_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--config", type=Path, metavar="FILE", help="config.yaml (default: built-in values)"
+    )
+
+
+def _node_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--node", default="", metavar="NAME", help="archive.nodes' name (default: the only one)"
     )
 
 
@@ -153,8 +176,7 @@ def _simulate(options: argparse.Namespace) -> int:
         print("\n".join(simulate.case_lines()))
         return 0
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    _on_end(stop)
     try:
         simulation = simulate.Simulation(
             case=simulate.case_named(options.case),
@@ -194,18 +216,67 @@ def _analyse(options: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    from monitor.doctor import Peer, examine
+def _find(options: argparse.Namespace) -> int:
+    from dicom_listener.fetch import StudyQuery
+    from monitor.remote import find
+
+    query = StudyQuery(options.patient_id.strip(), options.study, options.date)
+    return _remote(lambda: find(_settings(options), options.node, query, print))
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from monitor.remote import fetch
+
+    stop = threading.Event()
+    _on_end(stop)
+    settings = _settings(options)
+    return _remote(
+        lambda: fetch(settings, options.node, options.study, options.series, print, stop.is_set)
+    )
+
+
+def _worklist(options: argparse.Namespace) -> int:
+    from monitor.remote import worklist
+
+    return _remote(lambda: worklist(_settings(options), print))
+
+
+def _remote(command: Callable[[], bool]) -> int:
+    """Carry out what asks another system; its failures are one line each."""
+    from dicom_listener.fetch import QueryError
+    from dicom_listener.nodes import CallError
+    from dicom_listener.tls import TlsError
+    from monitor.remote import RemoteError
 
     try:
-        peers = [Peer.parse(text) for text in options.peer]
+        return 0 if command() else EXIT_FAILED
+    except (QueryError, RemoteError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    except (CallError, TlsError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _on_end(stop: threading.Event) -> None:
+    """Let the first signal to end set an event."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from monitor.doctor import examine, parse_node
+
+    try:
+        peers = [parse_node(text) for text in options.peer]
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     checks = list(examine(_settings(options), peers))
     for check in checks:
-        print(f"{'ok  ' if check.well else 'BAD '} {check.name}: {check.found}")
-        if not check.well:
+        mark = "BAD " if not check.well else "SOON" if check.soon else "ok  "
+        print(f"{mark} {check.name}: {check.found}")
+        if check.soon or not check.well:
             print(f"     {check.mend}")
     return 0 if all(check.well for check in checks) else EXIT_FAILED
 
@@ -215,6 +286,9 @@ _COMMANDS = {
     "demo": _demo,
     "simulate": _simulate,
     "analyse": _analyse,
+    "find": _find,
+    "fetch": _fetch,
+    "worklist": _worklist,
     "doctor": _doctor,
 }
 

@@ -2,10 +2,12 @@
 
 import difflib
 import ipaddress
+import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_origin
 
 import yaml
 from pydantic import (
@@ -108,7 +110,15 @@ class Node(_Section):
     host: str = Field(min_length=1)
     port: Annotated[int, Field(ge=1, le=65535)] = 104
     tls: bool = False
+    certificate_sha256: list[Fingerprint] = []
     send: list[Literal["segmentation"]] = []
+
+
+def _check_names(what: str, named: Sequence[Peer | Node]) -> None:
+    names = [one.name for one in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two {what} are called {name!r}")
 
 
 class DicomSection(_Section):
@@ -136,10 +146,7 @@ class DicomSection(_Section):
 
     @model_validator(mode="after")
     def _peers_have_names_of_their_own(self) -> Self:
-        names = [peer.name for peer in self.peers]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two peers are called {name!r}")
+        _check_names("peers", self.peers)
         return self
 
 
@@ -170,6 +177,11 @@ class ArchiveSection(_Section):
     retry_longest_s: float = Field(300.0, gt=0)
     give_up_h: float = Field(72.0, gt=0)
 
+    @model_validator(mode="after")
+    def _nodes_have_names_of_their_own(self) -> Self:
+        _check_names("nodes", self.nodes)
+        return self
+
 
 class WorklistSection(_Section):
     """Modality worklist: who is on the table today. Off while host is empty."""
@@ -178,6 +190,7 @@ class WorklistSection(_Section):
     host: str = ""
     port: Annotated[int, Field(ge=1, le=65535)] = 104
     tls: bool = False
+    certificate_sha256: list[Fingerprint] = []
     station_ae_title: str = Field("", max_length=16)
     every_s: float = Field(60.0, ge=1)
 
@@ -248,6 +261,16 @@ class Settings(BaseSettings):
     structures: StructuresSection = StructuresSection()
     procedure: ProcedureSection = ProcedureSection()
 
+    @model_validator(mode="after")
+    def _tls_has_its_files(self) -> Self:
+        calls: list[Node | WorklistSection] = [*self.archive.nodes, self.worklist]
+        if any(call.tls for call in calls) and self.tls.certificate is None:
+            raise ValueError(
+                "calls by TLS (archive.nodes, worklist) need tls.certificate, tls.key and "
+                "tls.authorities"
+            )
+        return self
+
     @property
     def database_url(self) -> str:
         """The journal's SQLAlchemy URL."""
@@ -286,7 +309,7 @@ def load(path: Path | None = None) -> Settings:
     try:
         return Settings(**FromFile().model_dump())  # of a class that another process knows
     except ValidationError as error:
-        lines = [f"{name}: {_mend(item)}" for item in error.errors()]
+        lines = [f"{_origin(item['loc']) or name}: {_mend(item)}" for item in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 
@@ -312,6 +335,36 @@ def _check_environment() -> None:
             raise ConfigError(
                 f"{variable}: {place}: there is no such key; {_suggestion((section,))}"
             )
+        if _is_list_or_section(section, *keys) and not _is_json(os.environ[variable]):
+            place = ".".join([section, *keys])
+            raise ConfigError(f'{variable}: {place}: must be JSON, as in ["CT1", "CT2"].')
+
+
+def _is_list_or_section(section: str, *keys: str) -> bool:
+    annotation = Settings.model_fields[section].annotation
+    if not keys:
+        return True
+    field = getattr(annotation, "model_fields", {}).get(keys[0])
+    return len(keys) == 1 and field is not None and get_origin(field.annotation) is list
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _origin(location: tuple[Any, ...]) -> str:
+    """The variable that a key's value, or a part of it, came from; empty when it was none."""
+    for length in range(len(location), 0, -1):
+        wanted = (ENVIRONMENT_PREFIX + "__".join(map(str, location[:length]))).upper()
+        for variable in os.environ:
+            beyond = length > 1 and variable.upper().startswith(f"{wanted}__")
+            if variable.upper() == wanted or beyond:
+                return variable
+    return ""
 
 
 def _mend(item: Any) -> str:
@@ -320,6 +373,8 @@ def _mend(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return f"{place}: there is no such key; {_suggestion(item['loc'])}"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if not place:  # about several sections
+        return f"{message}."
     if isinstance(item["input"], dict | _Section):  # a whole section: its message says which keys
         return f"{place}: {message}."
     return f"{place}: {message} (it is {item['input']!r})."

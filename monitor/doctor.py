@@ -3,20 +3,24 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from pynetdicom import AE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
-
+from dicom_listener import client
+from dicom_listener.nodes import CallCode, Caller, CallError, Node
+from dicom_listener.tls import TlsError, server_context
+from monitor.certificates import CertificateError, valid_until
 from monitor.config import Settings
 from monitor.journal import Journal, JournalError
+from monitor.nodes import archive_nodes, peer_nodes, tls_settings, worklist_node
 from monitor.receiver import MEGABYTE
 from web_ui import PAGE
 
 ECHO_TIMEOUT_S = 3.0
+RENEW_DAYS = 30
+"""A certificate that expires sooner is told of: issuing one takes a hospital weeks."""
 SANE_SINCE = datetime(2024, 1, 1).astimezone()
 """A clock before this has not been set."""
 
@@ -29,43 +33,50 @@ class Check:
     well: bool
     found: str
     mend: str = ""
+    soon: bool = False
+    """It is well, but will not stay so unless something is done."""
 
 
-@dataclass(frozen=True)
-class Peer:
-    """A DICOM peer to call by C-ECHO, written AE@host:port."""
+def parse_node(text: str) -> Node:
+    """A DICOM application from ``AE@host:port``.
 
-    ae_title: str
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Peer":
-        """From ``AE@host:port``.
-
-        Raises
-        ------
-        ValueError
-            It is not written so.
-        """
-        title, at, address = text.partition("@")
-        host, colon, port = address.rpartition(":")
-        if not (title and at and host and colon and port.isdigit()):
-            raise ValueError(f"{text!r} is not AE@host:port")
-        return cls(title, host.strip("[]"), int(port))
+    Raises
+    ------
+    ValueError
+        It is not written so.
+    """
+    title, at, address = text.partition("@")
+    host, colon, port = address.rpartition(":")
+    if not (title and at and host and colon and port.isdecimal() and port.isascii()):
+        raise ValueError(f"{text!r} is not AE@host:port")
+    if len(title) > 16 or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text!r}: an AE title has up to 16 characters, a port is 1 to 65535")
+    return Node("The peer", title, host.strip("[]"), int(port))
 
 
-def examine(settings: Settings, peers: list[Peer]) -> Iterator[Check]:
-    """All checks, one after the other; nothing is left behind."""
+def examine(settings: Settings, peers: Sequence[Node]) -> Iterator[Check]:
+    """All checks, one after the other; nothing is left behind.
+
+    C-ECHO goes to whom the configuration names, and to ``peers``.
+    """
     yield _storage(settings.storage.directory)
     yield _space(settings)
     yield _database(settings)
     yield _port("DICOM port", settings.dicom.host, settings.dicom.port, "dicom.port")
+    if settings.tls.certificate is not None:
+        yield _port("DICOM port with TLS", settings.dicom.host, settings.tls.port, "tls.port")
+        yield certificates(settings)
     yield _port("Page's port", settings.web.host, settings.web.port, "web.port")
     yield _page()
     yield _clock()
-    for peer in peers:
-        yield echo(peer, settings.dicom.ae_title)
+    try:
+        known = [*peer_nodes(settings), *archive_nodes(settings)]
+        worklist = worklist_node(settings)
+    except TlsError as error:
+        yield Check("Calls by TLS", well=False, found=str(error), mend="See tls in config.yaml.")
+        known, worklist = [], None
+    for node in (*known, *([worklist] if worklist else []), *peers):
+        yield echo(node, settings.dicom.ae_title)
 
 
 def _storage(directory: Path) -> Check:
@@ -126,24 +137,44 @@ def _clock() -> Check:
     return Check("Clock", now > SANE_SINCE, f"{now:%Y-%m-%d %H:%M:%S %z}", mend)
 
 
-def echo(peer: Peer, calling_ae_title: str) -> Check:
+def certificates(settings: Settings) -> Check:
+    """The files of TLS."""
+    name = "Certificates"
+    files = tls_settings(settings)
+    assert files is not None
+    try:
+        server_context(files)
+        until = valid_until(files.certificate, files.key, files.authorities)
+    except (TlsError, CertificateError) as error:
+        mend = "See tls in config.yaml, and ask who issued them."
+        return Check(name, well=False, found=str(error), mend=mend)
+    left = until - datetime.now().astimezone()
+    return Check(
+        name,
+        well=True,
+        found=f"are valid until {until:%Y-%m-%d}",
+        mend="Have them renewed: no peer can call by TLS after that day.",
+        soon=left < timedelta(days=RENEW_DAYS),
+    )
+
+
+def echo(node: Node, calling_ae_title: str) -> Check:
     """C-ECHO to a peer."""
-    name = f"C-ECHO to {peer.ae_title}@{peer.host}:{peer.port}"
-    entity = AE(calling_ae_title)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = ECHO_TIMEOUT_S
-    entity.connection_timeout = ECHO_TIMEOUT_S
-    entity.add_requested_context(Verification)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
-    if not association.is_established:
-        rejected = association.is_rejected
-        found = "rejected the association" if rejected else "does not answer"
-        mend = (
-            "Check both AE titles in the peer's list."
-            if rejected
-            else "Check address, port and firewall."
-        )
-        return Check(name, well=False, found=found, mend=mend)
-    status = association.send_c_echo()
-    association.release()
-    well = bool(status) and status.Status == 0
-    return Check(name, well, "answers" if well else f"answered {status}", "Ask the peer's owner.")
+    name = f"C-ECHO to {node.name} ({node})"
+    caller = Caller(calling_ae_title, connect_s=ECHO_TIMEOUT_S, answer_s=ECHO_TIMEOUT_S)
+    try:
+        seconds = client.echo(node, caller)
+    except CallError as error:
+        return Check(name, well=False, found=error.text, mend=_MENDS[error.code])
+    return Check(name, well=True, found=f"answers in {seconds * 1000:.0f} ms")
+
+
+_MENDS: dict[CallCode, str] = {
+    "unreachable": "Check address, port and firewall, and that the peer is running.",
+    "timed_out": "Check address, port and firewall, and that the peer is running.",
+    "tls": "Check the certificates of both sides; see tls in config.yaml.",
+    "rejected": "Check both AE titles here and in the peer's list.",
+    "no_context": "Let the peer's owner enable verification (C-ECHO) for us.",
+    "aborted": "Check that the port is the peer's DICOM port, and whether it wants TLS.",
+    "refused": "Ask the peer's owner.",
+}

@@ -120,3 +120,31 @@ def test_an_open_address_needs_known_callers(tmp_path: Path) -> None:
         load(path)
     path.write_text("dicom: {host: 0.0.0.0, allowed_calling_ae_titles: [CT1]}\n")
     assert load(path).dicom.allowed_calling_ae_titles == ["CT1"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ICEMARGIN__DICOM__PORT", "70000", "dicom.port: Input should be less than"),
+        ("icemargin__dicom__port", "x", "dicom.port: Input should be a valid integer"),
+        ("ICEMARGIN__DICOM__PORT__X", "1", "dicom.port: "),
+        ("ICEMARGIN__DICOM__PEERS", "[CT1", "dicom.peers: must be JSON"),
+        ("ICEMARGIN__DICOM", "CT1", "dicom: must be JSON"),
+        ("ICEMARGIN__DICOM__ALLOWED_CALLING_AE_TITLES", "CT1", "must be JSON"),
+        (
+            "ICEMARGIN__ARCHIVE__NODES",
+            '[{"name": "A", "ae_title": "A", "host": "h", "port": 0}]',
+            "archive.nodes.0.port: ",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    """And not the file, in which nothing is to be mended."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as raised:
+        load(write(tmp_path, "dicom: {ae_title: OURS}\n"))
+    assert str(raised.value).startswith(f"{variable}: ")
+    assert said in str(raised.value)
+    assert "config.yaml" not in str(raised.value)

@@ -1,17 +1,32 @@
 """The doctor finds what is wrong, says what to mend, and leaves nothing behind."""
 
+import re
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dicom_listener.listener import Listener, ListenerSettings
+from dicom_listener.nodes import Node
 from dicom_listener.spool import Spool
 from monitor.cli import main
-from monitor.config import DicomSection, Settings, StorageSection, WebSection
-from monitor.doctor import Check, Peer, echo, examine
+from monitor.config import (
+    ArchiveSection,
+    DicomSection,
+    Settings,
+    StorageSection,
+    TlsSection,
+    WebSection,
+    WorklistSection,
+)
+from monitor.doctor import Check, echo, examine, parse_node
+from tests.conftest import needed
+from tests.dicom_listener.certificates import Authority
+from tests.dicom_listener.providers import scripted
+from tests.peers.orthanc import free_port
 
 
 @pytest.fixture
@@ -87,37 +102,106 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
 
 
 def test_a_peer_that_answers(listener: Listener) -> None:
-    check = echo(Peer("PACS", "127.0.0.1", listener.port), "ICEMARGIN")
-    assert (check.well, check.found) == (True, "answers")
-    assert check.name == f"C-ECHO to PACS@127.0.0.1:{listener.port}"
+    check = echo(parse_node(f"PACS@127.0.0.1:{listener.port}"), "ICEMARGIN")
+    assert check.well
+    assert re.fullmatch(r"answers in \d+ ms", check.found)
+    assert check.name == f"C-ECHO to The peer (PACS@127.0.0.1:{listener.port})"
 
 
 def test_a_peer_that_does_not_know_us(listener: Listener) -> None:
-    check = echo(Peer("OTHER", "127.0.0.1", listener.port), "ICEMARGIN")
+    check = echo(parse_node(f"OTHER@127.0.0.1:{listener.port}"), "ICEMARGIN")
     assert not check.well
-    assert check.found == "rejected the association"
+    assert "rejected the association" in check.found
     assert "AE titles" in check.mend
 
 
-# pynetdicom leaves the socket open that could not connect.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_peer_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        gone = server.getsockname()[1]
-    check = echo(Peer("PACS", "127.0.0.1", gone), "ICEMARGIN")
-    assert (check.well, check.found) == (False, "does not answer")
+    check = echo(parse_node(f"PACS@127.0.0.1:{free_port()}"), "ICEMARGIN")
+    assert not check.well
+    assert "can't be reached" in check.found
     assert "firewall" in check.mend
 
 
+def test_a_port_of_something_else() -> None:
+    def page(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with scripted(page) as port:
+        check = echo(parse_node(f"PACS@127.0.0.1:{port}"), "ICEMARGIN")
+    assert not check.well
+    assert "does not speak DICOM" in check.found
+    assert "DICOM port" in check.mend
+
+
+def test_everybody_who_is_configured_is_called(tmp_path: Path, listener: Listener) -> None:
+    """But for peers that we have no address of."""
+    here = {"host": "127.0.0.1", "port": listener.port}
+    local = settings(
+        tmp_path,
+        dicom=DicomSection.model_validate(
+            {
+                "port": 0,
+                "peers": [
+                    {"name": "CT 1", "ae_title": "CT1"} | here,
+                    {"name": "CT 2", "ae_title": "CT2"},
+                ],
+            }
+        ),
+        archive=ArchiveSection.model_validate(
+            {"nodes": [{"name": "Archive", "ae_title": "PACS"} | here]}
+        ),
+        worklist=WorklistSection(host="127.0.0.1", port=free_port()),
+    )
+    found = [check for check in examine(local, []) if check.name.startswith("C-ECHO")]
+    assert [(check.name.split(" (")[0], check.well) for check in found] == [
+        ("C-ECHO to CT 1", False),
+        ("C-ECHO to Archive", True),
+        ("C-ECHO to The worklist", False),
+    ]
+
+
+@pytest.mark.peer
+def test_certificates(tmp_path: Path, taken: int) -> None:
+    """They are good, but for 30 days; then somebody takes the port, and the key is another's."""
+    hospital = Authority(needed("openssl", "openssl"), tmp_path, "hospital")
+    ours, other = hospital.sign("ours"), hospital.sign("other")
+    files = {"certificate": ours.certificate, "key": ours.key, "authorities": hospital.certificate}
+    found = checks(settings(tmp_path, tls=TlsSection(port=0, **files)))
+    check = found["Certificates"]
+    assert (check.well, check.soon) == (True, True)
+    assert check.found == f"are valid until {datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"
+    assert found["DICOM port with TLS"].well
+    files["key"] = other.key
+    found = checks(settings(tmp_path, tls=TlsSection(port=taken, **files)))
+    assert not found["DICOM port with TLS"].well
+    assert not found["Certificates"].well
+    assert "tls.key" in found["Certificates"].found
+    node = {"name": "Archive", "ae_title": "PACS", "host": "127.0.0.1", "tls": True}
+    archive = ArchiveSection.model_validate({"nodes": [node]})
+    found = checks(settings(tmp_path, tls=TlsSection(port=0, **files), archive=archive))
+    assert not found["Calls by TLS"].well
+
+
+def test_no_tls_no_certificates(tmp_path: Path) -> None:
+    assert "Certificates" not in checks(settings(tmp_path))
+
+
 def test_peers_are_written_so() -> None:
-    assert Peer.parse("PACS@10.0.0.5:104") == Peer("PACS", "10.0.0.5", 104)
-    assert Peer.parse("PACS@[::1]:104") == Peer("PACS", "::1", 104)
+    assert parse_node("PACS@10.0.0.5:104") == Node("The peer", "PACS", "10.0.0.5", 104)
+    assert parse_node("PACS@[::1]:65535") == Node("The peer", "PACS", "::1", 65535)
 
 
-@pytest.mark.parametrize("text", ["", "PACS", "PACS@host", "PACS@host:", "@host:104", "PACS@:104"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "PACS", "PACS@host", "PACS@host:", "@host:104", "PACS@:104", "PACS@host:104x"),
+        *("PACS@host:0", "PACS@host:65536", "PACS@host:-1", "A_TITLE_TOO_LONG1@host:104"),
+        "PACS@host:١٠٤",
+    ],
+)
 def test_peers_are_not_written_otherwise(text: str) -> None:
-    with pytest.raises(ValueError, match="is not AE@host:port"):
-        Peer.parse(text)
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        parse_node(text)
 
 
 def test_the_command(
@@ -133,6 +217,5 @@ def test_the_command(
     said = capsys.readouterr().out
     assert f"BAD  DICOM port: 127.0.0.1:{taken} can't be used" in said
     assert "choose another dicom.port" in said
-    assert f"ok   C-ECHO to {peer}: answers" in said
-    assert main(["doctor", "--config", str(config), "--peer", "nonsense"]) == 2
-    assert "AE@host:port" in capsys.readouterr().err
+    assert f"ok   C-ECHO to The peer ({peer}): answers in " in said
+    assert main(["doctor", "--config", str(config), "--peer", "PACS@127.0.0.1:65536"]) == 2
