@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 
 from monitor import logs
@@ -42,23 +42,24 @@ class Told:
 
 
 class News:
-    """The latest that was told, and whether it is still news; read from any thread."""
+    """The latest that was told; read from any thread."""
 
     def __init__(self) -> None:
         self._told = Told()
+        self._status = ReceiverStatus()
         self._at = time.monotonic()
 
     def hear(self, told: Told) -> None:
         """Something was told."""
-        self._told, self._at = told, time.monotonic()
+        self._told = told
+        if told.receiver is not None:
+            self._status, self._at = told.receiver, time.monotonic()
 
     def receiver_status(self) -> ReceiverStatus:
-        """How the receiving side is doing."""
-        status = self._told.receiver
-        if status is None or time.monotonic() - self._at > SILENT_S:
-            counts = status.counts if status is not None else {}
-            return ReceiverStatus("The DICOM listener is being restarted.", counts)
-        return status
+        """How the receiving side is doing. A pause too short to be noticed is not told."""
+        if time.monotonic() - self._at > SILENT_S:
+            return replace(self._status, problem="The DICOM listener is being restarted.")
+        return self._status
 
     def restarts(self) -> dict[str, int]:
         """How often each process was restarted."""

@@ -1,61 +1,212 @@
-"""What goes wrong on the way in, as alert conditions: refused and contradictory objects, a listener
-that can't receive. Owned by the pipeline's thread.
+"""From the listener's events to series that can be worked on: object -> procedure -> series.
+
+Owned by the pipeline's thread.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Final, Protocol
 
-from dicom_listener.events import ObjectRefused, ObjectStored
+from dicom_listener.assembled import AssemblerOutput, ObjectReady, SeriesProgress, SeriesReady
+from dicom_listener.events import (
+    AssociationEnded,
+    CommitmentRequested,
+    ListenerEvent,
+    ObjectRefused,
+    ObjectStored,
+    StepReported,
+)
+from dicom_listener.series import AssemblerSettings, SeriesAssembler
+from monitor import messages
 from monitor.alerts import Finding
-from monitor.messages import Condition
+from monitor.clock import Clock
+from monitor.config import Settings
+from monitor.procedure import Procedure
+from monitor.room import Room
+from monitor.stream import Data
+from monitor.structures import StructureSetError, read_structure_set
+from monitor.trouble import Trouble
 
-QUIET_S = 60.0
-"""A condition of single objects ends when none has come for this long."""
+RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+"""RT Structure Set Storage (PS3.4, B.5)."""
+
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    at: datetime
-    text: str
+class Outlet(Protocol):
+    """Where the intake's findings go: the pipeline."""
+
+    def send(self, data: Data) -> None:
+        """Publish a change."""
+
+    def note(self, procedure: Procedure) -> None:
+        """Write and send a procedure's own state."""
+
+    def consider(self, procedure: Procedure, found: Iterable[Finding]) -> None:
+        """Look at alert conditions."""
+
+    def advance(self, procedure: Procedure) -> None:
+        """Go on with what the procedure waits for."""
 
 
 class Intake:
-    """The latest of each kind of trouble.
+    """Takes in what the listener has done.
 
     Attributes
     ----------
-    problem
-        Why objects can't be received at this moment, as a sentence; None when they can.
+    recovering
+        What is taken in has happened before a restart: it changes the state, and is no news.
+    trouble
+        What goes wrong on the way in.
     """
 
-    def __init__(self) -> None:
-        self._conflict: _Seen | None = None
-        self._refused: _Seen | None = None
-        self.problem: Callable[[], str | None] = lambda: None
+    def __init__(self, settings: Settings, clock: Clock, room: Room, outlet: Outlet) -> None:
+        self._patterns = settings.structures
+        self._clock = clock
+        self._room = room
+        self._outlet = outlet
+        self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
+        self.trouble = Trouble()
+        self.recovering = False
 
-    def stored(self, stored: ObjectStored, at: datetime) -> None:
-        """An object is in the spool."""
-        if stored.outcome == "conflicting":
-            text = (
-                "An image came twice with different content. The first one is used, both are kept."
+    def take(self, event: ListenerEvent) -> None:
+        """One event, in the order of the ledger."""
+        match event:
+            case ObjectStored():
+                self._object(event)
+            case ObjectRefused():
+                self.trouble.refused(event, self._clock.at(event.receipt.received_at))
+            case AssociationEnded():
+                self._series(
+                    self._assembler.association_ended(event.association_id, event.how, event.at)
+                )
+            case StepReported():
+                self._series(self._assembler.step_reported(event))
+            case CommitmentRequested():
+                self._series(self._assembler.commitment_requested(event))
+
+    def look(self, now: datetime) -> None:
+        """Series that have become complete because nothing came for a while.
+
+        Everything that came before ``now`` must have been taken in.
+        """
+        due = self.next_look
+        if due is not None and due <= now:
+            self._series(self._assembler.tick(now))
+
+    @property
+    def next_look(self) -> datetime | None:
+        """When ``look`` is due next; None while nothing is waited for."""
+        return self._assembler.next_deadline()
+
+    def _object(self, stored: ObjectStored) -> None:
+        procedure = self._room.admit(stored)
+        for changed in self._room.take_changed():
+            self._outlet.note(changed)
+        self.trouble.stored(stored, self._clock.at(stored.received_at))
+        if procedure is None:
+            if self._room.current is not None and not self.recovering:
+                self._outlet.consider(self._room.current, self._room.foreign_finding())
+            return
+        self._series(
+            self._assembler.add(
+                stored.header,
+                stored.path,
+                stored.received_at,
+                stored.association_id,
+                conflicting=stored.outcome == "conflicting",
             )
-            self._conflict = _Seen(at, text)
+        )
 
-    def refused(self, refused: ObjectRefused, at: datetime) -> None:
-        """An object was answered with a failure."""
-        sender = refused.receipt.calling_ae_title or "unknown"
-        self._refused = _Seen(at, f"An object from {sender} was refused: {refused.text}")
+    def _series(self, outputs: Iterable[AssemblerOutput]) -> None:
+        for output in outputs:
+            match output:
+                case SeriesProgress():
+                    self._progressed(output)
+                case SeriesReady():
+                    self._ready(output)
+                case ObjectReady():
+                    self._other(output)
 
-    def findings(self, now: datetime) -> Iterable[Finding]:
-        """How things stand."""
-        for condition, seen in (
-            (Condition.OBJECT_CONFLICT, self._conflict),
-            (Condition.OBJECT_REFUSED, self._refused),
-        ):
-            if seen is not None:
-                present = (now - seen.at).total_seconds() < QUIET_S
-                yield Finding(condition, present, seen.text)
-        problem = self.problem()
-        text = f"Scans can't be received: {problem}" if problem else ""
-        yield Finding(Condition.RECEIVING_STOPPED, problem is not None, text)
+    def _progressed(self, progress: SeriesProgress) -> None:
+        procedure = self._room.owner(progress.series_uid)
+        if procedure is None:
+            return
+        procedure.series[progress.series_uid].received = progress.received
+        self._tell_progress(procedure, progress.series_uid, progress.received, progress.expected)
+
+    def _tell_progress(
+        self,
+        procedure: Procedure,
+        series_uid: str,
+        received: int,
+        expected: int | None,
+        *,
+        complete: bool = False,
+    ) -> None:
+        if self.recovering or procedure is not self._room.current:
+            return
+        self._outlet.send(
+            messages.ScanProgress(
+                procedure_id=procedure.id,
+                series_instance_uid=series_uid,
+                received=received,
+                expected=expected,
+                complete=complete,
+            )
+        )
+
+    def _ready(self, ready: SeriesReady) -> None:
+        procedure = self._room.owner(ready.series_uid)
+        if procedure is None:
+            return
+        record = procedure.series[ready.series_uid]
+        record.ready = ready
+        record.received = ready.slices
+        self._tell_progress(procedure, ready.series_uid, ready.slices, ready.slices, complete=True)
+        self._go_on(procedure)
+
+    def _other(self, ready: ObjectReady) -> None:
+        """An object that is no slice: a structure set is read, the others are only listed."""
+        header = ready.object.header
+        procedure = self._room.owner(header.series_instance_uid)
+        if procedure is None:
+            return
+        record = procedure.series[header.series_instance_uid]
+        if ready.kind == "conflict" and record.ready is not None:
+            logger.warning("Same SOP Instance UID, other content: kept aside, not used")
+            return
+        record.other = ready
+        record.received += 1
+        if header.sop_class_uid == RTSTRUCT:
+            self._structure_set(procedure, ready)
+        self._go_on(procedure)
+
+    def _go_on(self, procedure: Procedure) -> None:
+        if not self.recovering:
+            self._outlet.advance(procedure)
+            self._outlet.note(procedure)
+
+    def _structure_set(self, procedure: Procedure, ready: ObjectReady) -> None:
+        header = ready.object.header
+        try:
+            structure_set = read_structure_set(
+                ready.object.path,
+                tumour_pattern=self._patterns.tumour_pattern,
+                hilum_pattern=self._patterns.hilum_pattern,
+            )
+        except StructureSetError as error:
+            reason = messages.Reason(code="bad_contours", text=str(error))
+            procedure.refuse_structures(header.series_instance_uid, reason)
+            return
+        procedure.take_structures(
+            structure_set, header.series_instance_uid, header.sop_instance_uid
+        )
+
+
+def time_of(event: ListenerEvent) -> datetime:
+    """When it happened."""
+    if isinstance(event, ObjectStored | ObjectRefused):
+        return event.receipt.received_at
+    return event.at

@@ -25,21 +25,13 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from dicom_listener import steps
-from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectRefused, ObjectStored
-from dicom_listener.series import (
-    AssemblerOutput,
-    AssemblerSettings,
-    ObjectReady,
-    SeriesAssembler,
-    SeriesProgress,
-    SeriesReady,
-)
+from dicom_listener.events import ListenerEvent
 from monitor import findings, messages
 from monitor.alerts import Finding
 from monitor.analysis import Refused
 from monitor.clock import Clock
 from monitor.config import Settings
-from monitor.intake import Intake
+from monitor.intake import Intake, time_of
 from monitor.jobs import Answered, Jobs, Running
 from monitor.journal_writer import JournalWriter
 from monitor.metrics import Metrics
@@ -47,7 +39,7 @@ from monitor.procedure import Procedure
 from monitor.room import CommandError, Room
 from monitor.steps import Verdict
 from monitor.stream import Data
-from monitor.structures import StructureSetError, read_structure_set
+from monitor.trouble import Trouble
 from monitor.workers import Workers
 
 INBOX_SIZE = 1000
@@ -55,9 +47,6 @@ INBOX_SIZE = 1000
 
 TICK_S = 1.0
 """Heartbeat of the stream; three missed ones are NO LIVE DATA on the display."""
-
-RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
-"""RT Structure Set Storage (DICOM PS3.4, B.5)."""
 
 logger = logging.getLogger(__name__)
 
@@ -115,14 +104,12 @@ class Pipeline:
         self._feed = feed
         self._caught_up = False
         self.room = Room(settings, clock, journal, any_patient=any_patient)
-        self.intake = Intake()
+        self._intake = Intake(settings, clock, self.room, self)
         self._inbox: queue.Queue[Item] = queue.Queue()
         self._knocked = threading.Event()
         self._stopping = threading.Event()
-        self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
         self._jobs = Jobs(workers, metrics, self.tell, settings.analysis.timeout_s)
         self._progress: messages.ScanProgress | None = None
-        self._recovering = False
         self._publish: Callable[[Data], None] = lambda _data: None
         self._shown = self.room.snapshot(self._progress)
         self._beat = time.monotonic()
@@ -164,6 +151,11 @@ class Pipeline:
         """
         self._inbox.put(item if isinstance(item, Answered) else Command(item, Future()))
 
+    @property
+    def trouble(self) -> Trouble:
+        """What goes wrong on the way in."""
+        return self._intake.trouble
+
     def snapshot(self) -> messages.Snapshot:
         """The state as last published; safe on any thread."""
         return self._shown
@@ -191,14 +183,15 @@ class Pipeline:
             if item is not None:
                 self._guarded(partial(self._take, item))
             self._follow()
-            self._guarded(self._look_at_series)
+            if self._caught_up:  # else what ends a silence may be among the rest
+                self._guarded(partial(self._intake.look, _wall()))
 
     def _wait(self, next_tick: float) -> Item | None:
         """What is in the inbox; None when it is time for something else."""
         wait_s = next_tick - time.monotonic()
-        deadline = self._assembler.next_deadline()
-        if deadline is not None:
-            wait_s = min(wait_s, (deadline - _wall()).total_seconds())
+        due = self._intake.next_look
+        if due is not None:
+            wait_s = min(wait_s, (due - _wall()).total_seconds())
         try:
             return self._inbox.get(timeout=max(wait_s, 0.001))
         except queue.Empty:
@@ -240,15 +233,7 @@ class Pipeline:
 
     def _event(self, event: ListenerEvent) -> None:
         steps.reached(steps.Step.TAKEN)
-        match event:
-            case ObjectStored():
-                self._object(event)
-            case ObjectRefused():
-                self._refused(event)
-            case AssociationEnded():
-                self._series(
-                    self._assembler.association_ended(event.association_id, event.how, event.at)
-                )
+        self._intake.take(event)
 
     def _tick(self) -> None:
         """Once a second: what happens because time passes, then the heartbeat."""
@@ -258,127 +243,14 @@ class Pipeline:
         if current is not None:
             now = self._clock.now()
             overdue_s = self._settings.alerts.scan_overdue_s
-            self._consider(current, findings.of_time(current, now, overdue_s))
-            self._consider(current, self.room.foreign_finding())
-            self._consider(current, self.intake.findings(now))
+            self.consider(current, findings.of_time(current, now, overdue_s))
+            self.consider(current, self.room.foreign_finding())
+            self.consider(current, self._intake.trouble.findings(now))
         self.send(self._clock.message())
-
-    # Object -> procedure -> series
-
-    def _object(self, stored: ObjectStored) -> None:
-        procedure = self.room.admit(stored)
-        for changed in self.room.take_changed():
-            self.note(changed)
-        self.intake.stored(stored, self._clock.at(stored.received_at))
-        if procedure is None:
-            if self.room.current is not None and not self._recovering:
-                self._consider(self.room.current, self.room.foreign_finding())
-            return
-        self._series(
-            self._assembler.add(
-                stored.header,
-                stored.path,
-                stored.received_at,
-                stored.association_id,
-                conflicting=stored.outcome == "conflicting",
-            )
-        )
-
-    def _refused(self, refused: ObjectRefused) -> None:
-        logger.warning("An object was refused: %s", refused.text)
-        self.intake.refused(refused, self._clock.at(refused.receipt.received_at))
-
-    def _look_at_series(self) -> None:
-        """Series that have become complete because nothing came for a while."""
-        deadline = self._assembler.next_deadline()
-        # Not before all was read: the slices that end the silence may be among the rest.
-        if deadline is not None and deadline <= _wall() and self._caught_up:
-            self._series(self._assembler.tick(_wall()))
-
-    def _series(self, outputs: Iterable[AssemblerOutput]) -> None:
-        for output in outputs:
-            match output:
-                case SeriesProgress():
-                    self._progressed(output)
-                case SeriesReady():
-                    self._ready(output)
-                case ObjectReady():
-                    self._other(output)
-
-    def _progressed(self, progress: SeriesProgress) -> None:
-        procedure = self.room.owner(progress.series_uid)
-        if procedure is None:
-            return
-        procedure.series[progress.series_uid].received = progress.received
-        if self._recovering or procedure is not self.room.current:
-            return
-        self._send_progress(progress.series_uid, progress.received, progress.expected)
-
-    def _send_progress(
-        self, series_uid: str, received: int, expected: int | None, *, complete: bool = False
-    ) -> None:
-        assert self.room.current is not None
-        self._progress = messages.ScanProgress(
-            procedure_id=self.room.current.id,
-            series_instance_uid=series_uid,
-            received=received,
-            expected=expected,
-            complete=complete,
-        )
-        self.send(self._progress)
-
-    def _ready(self, ready: SeriesReady) -> None:
-        procedure = self.room.owner(ready.series_uid)
-        if procedure is None:
-            return
-        record = procedure.series[ready.series_uid]
-        record.ready = ready
-        record.received = len(ready.objects)
-        if not self._recovering:
-            if procedure is self.room.current:
-                count = record.received
-                self._send_progress(ready.series_uid, count, count, complete=True)
-            self._advance(procedure)
-            self.note(procedure)
-
-    def _other(self, ready: ObjectReady) -> None:
-        """An object that is no slice: a structure set is read, the others are only listed."""
-        header = ready.object.header
-        procedure = self.room.owner(header.series_instance_uid)
-        if procedure is None:
-            return
-        record = procedure.series[header.series_instance_uid]
-        if ready.kind == "conflict" and record.ready is not None:
-            logger.warning("Same SOP Instance UID, other content: kept aside, not used")
-            return
-        record.other = ready
-        record.received += 1
-        if header.sop_class_uid == RTSTRUCT:
-            self._structure_set(procedure, ready)
-        if not self._recovering:
-            self._advance(procedure)
-            self.note(procedure)
-
-    def _structure_set(self, procedure: Procedure, ready: ObjectReady) -> None:
-        header = ready.object.header
-        patterns = self._settings.structures
-        try:
-            structure_set = read_structure_set(
-                ready.object.path,
-                tumour_pattern=patterns.tumour_pattern,
-                hilum_pattern=patterns.hilum_pattern,
-            )
-        except StructureSetError as error:
-            reason = messages.Reason(code="bad_contours", text=str(error))
-            procedure.refuse_structures(header.series_instance_uid, reason)
-            return
-        procedure.take_structures(
-            structure_set, header.series_instance_uid, header.sop_instance_uid
-        )
 
     # Series -> analysis -> journal -> alerts -> stream
 
-    def _advance(self, procedure: Procedure) -> None:
+    def advance(self, procedure: Procedure) -> None:
         """Give all verdicts that need no analysis; then hand over the next job, one at a time."""
         while not self._jobs.busy(procedure):
             step = procedure.next_step()
@@ -408,7 +280,7 @@ class Pipeline:
             self._metrics.stages(seconds)
         if verdict is not None:
             self._conclude(procedure, verdict)
-        self._advance(procedure)
+        self.advance(procedure)
         self.note(procedure)
 
     def _conclude(self, procedure: Procedure, verdict: Verdict) -> None:
@@ -421,9 +293,10 @@ class Pipeline:
         self._journal.measurement(measurement, verdict.record.received)
         self.send(measurement)
         found = findings.of_measurement(measurement, procedure, self._settings.alerts)
-        self._consider(procedure, found)
+        self.consider(procedure, found)
 
-    def _consider(self, procedure: Procedure, found: Iterable[Finding]) -> None:
+    def consider(self, procedure: Procedure, found: Iterable[Finding]) -> None:
+        """Look at alert conditions; what changes is written and sent."""
         book = self.room.alerts[procedure.id]
         for finding in found:
             alert = book.consider(finding, self._clock.now())
@@ -443,6 +316,8 @@ class Pipeline:
 
     def send(self, data: Data) -> None:
         """Publish a change, and the state after it."""
+        if isinstance(data, messages.ScanProgress):
+            self._progress = data
         self._shown = self.room.snapshot(self._progress)
         self._publish(data)
 
@@ -450,23 +325,18 @@ class Pipeline:
 
     def _recover(self) -> None:
         """Take in all that has happened before; nothing of it is news."""
-        self._recovering = True
+        self._intake.recovering = True
         while events := self._read():
             for event in events:
                 # What fell silent then is closed before what came later, as it was then.
-                self._guarded(partial(self._close_silent, _time_of(event)))
+                self._guarded(partial(self._intake.look, time_of(event)))
                 self._guarded(partial(self._event, event))
-        self._guarded(partial(self._close_silent, _wall()))
-        self._recovering = False
+        self._guarded(partial(self._intake.look, _wall()))
+        self._intake.recovering = False
         for procedure in self.room.procedures():
             if procedure.state == "open":
-                self._guarded(partial(self._advance, procedure))
+                self._guarded(partial(self.advance, procedure))
                 self._guarded(partial(self.note, procedure))
-
-    def _close_silent(self, now: datetime) -> None:
-        deadline = self._assembler.next_deadline()
-        if deadline is not None and deadline <= now:
-            self._series(self._assembler.tick(now))
 
     # What people ask for
 
@@ -481,14 +351,8 @@ class Pipeline:
     def idle(self) -> "Future[bool]":
         """Whether nothing is under way; for a caller that waits for the end."""
         return self.call(
-            lambda: self._jobs.idle and self._caught_up and self._assembler.next_deadline() is None
+            lambda: self._jobs.idle and self._caught_up and self._intake.next_look is None
         )
-
-
-def _time_of(event: ListenerEvent) -> datetime:
-    return (
-        event.receipt.received_at if isinstance(event, ObjectStored | ObjectRefused) else event.at
-    )
 
 
 def _wall() -> datetime:

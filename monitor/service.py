@@ -70,7 +70,7 @@ class Service:
         self.pipeline = Pipeline(
             self.settings, self.clock, self.journal, self.workers, self.metrics, feed
         )
-        self.pipeline.intake.problem = lambda: self.receiver_status().problem
+        self.pipeline.trouble.problem = lambda: self.receiver_status().problem
         self.stream = Stream(self.clock, self.pipeline.snapshot)
         self.workers.warm()
         self.pipeline.start(self.stream.publish)

@@ -25,6 +25,11 @@ _UNREADABLE = (
 """What pydicom raises on objects that lack something, or hold something else in its place."""
 
 
+MAXIMUM_STRUCTURE_SET_BYTES = 32 << 20
+"""A structure set is read on the pipeline's thread; one of this size takes some 3 s, and real ones
+have less than a tenth of it."""
+
+
 class StructureSetError(ValueError):
     """The object can't be used; the message is a sentence for people."""
 
@@ -61,9 +66,12 @@ def read_structure_set(path: Path, *, tumour_pattern: str, hilum_pattern: str) -
     Raises
     ------
     StructureSetError
-        It is none, refers to no series, holds no closed contour, or its numbers are none.
+        It is none, refers to no series, holds no closed contour, its numbers are none, or it is
+        larger than any that is of use here.
     """
     try:
+        if path.stat().st_size > MAXIMUM_STRUCTURE_SET_BYTES:
+            raise ValueError("it is too large")
         dataset = pydicom.dcmread(path)
         names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
         frame, series = _referenced(dataset)

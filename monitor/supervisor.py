@@ -218,10 +218,11 @@ class Supervisor:
         self._measuring.tell(Told(self._receiver_status(), self.restarts))
 
     def _receiver_status(self) -> ReceiverStatus | None:
-        silent_s = time.monotonic() - self._receiving.heard_at
+        """What it has last said, where that is news."""
+        heard_s = time.monotonic() - self._receiving.heard_at
         status = self._receiving.status
-        fresh = self._receiving.alive and silent_s < children.SILENT_S
-        return status if fresh and isinstance(status, ReceiverStatus) else None
+        news = self._receiving.alive and heard_s < 2 * BEAT_S
+        return status if news and isinstance(status, ReceiverStatus) else None
 
     @property
     def restarts(self) -> dict[str, int]:
