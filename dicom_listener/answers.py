@@ -6,10 +6,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from dicom_listener.headers import Values
 from dicom_listener.syntaxes import is_uid
-
-_CHARACTER_SET = int(Tag("SpecificCharacterSet"))
+from dicom_listener.values import CHARACTER_SET, Values, moment
 
 
 class Record:
@@ -20,12 +18,12 @@ class Record:
 
     def __init__(self, dataset: Dataset, character_set: bytes = b"") -> None:
         self._dataset = dataset
-        raw: dict[int, bytes] = {_CHARACTER_SET: character_set} if character_set else {}
+        raw: dict[int, bytes] = {CHARACTER_SET: character_set} if character_set else {}
         for tag in dataset.keys():  # noqa: SIM118  a data set gives elements, not tags
             element: object = dataset.get_item(tag)
             if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
                 raw[int(tag)] = element.value
-        self._character_set = raw.get(_CHARACTER_SET, b"")
+        self._character_set = raw.get(CHARACTER_SET, b"")
         self._values = Values(raw, little_endian=True)
 
     def text(self, keyword: str) -> str:
@@ -50,12 +48,7 @@ class Record:
 
         ``zone`` is that of the peer's clock; None is that of this machine.
         """
-        digits = self.code(date) + self.code(time).partition(".")[0].ljust(6, "0")
-        try:
-            naive = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007  aware two lines on
-            return naive.replace(tzinfo=zone) if zone else naive.astimezone()
-        except (ValueError, OverflowError, OSError):
-            return None
+        return moment(self.code(date), self.code(time) or "00", zone)
 
     def items(self, keyword: str) -> list["Record"]:
         """The items of a sequence."""

@@ -6,6 +6,8 @@ VR, losslessly compressed ones after decompression. What is compressed lossily i
 (its mark would be lost), and big endian is not converted: nothing of ours is.
 """
 
+import mmap
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +18,18 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 
 from dicom_listener.association import Association, Context, Proposal
-from dicom_listener.encoded import DatasetError, split_part10
-from dicom_listener.file_meta import CLASS_UID, INSTANCE_UID, SYNTAX_UID
+from dicom_listener.encoded import DatasetError, parse_dataset, split_syntax
 from dicom_listener.nodes import CallError
 from dicom_listener.syntaxes import LOSSLESS_COMPRESSED, UNCOMPRESSED, is_uid
 
-_META_BYTES: Final = 64 << 10
-"""The file meta information is within these; it has some hundred bytes."""
-
+_UIDS: Final = (int(Tag("SOPClassUID")), int(Tag("SOPInstanceUID")))
 _PART_BYTES: Final = 1 << 20
 
 CONVERTIBLE: Final = frozenset(
@@ -44,7 +44,7 @@ class OutgoingError(ValueError):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A DICOM file, and what its file meta information says.
+    """A DICOM file that is whole, and what it holds: the UIDs are those of its data set.
 
     Attributes
     ----------
@@ -65,23 +65,24 @@ class Outgoing:
         Raises
         ------
         OutgoingError
-            When it is no DICOM file, or does not say what it holds.
+            When it is no DICOM file, is cut off, or does not say what it holds.
         OSError
             When it can't be read.
         """
         with path.open("rb") as file:
-            head = file.read(_META_BYTES)
+            if not os.fstat(file.fileno()).st_size:
+                raise OutgoingError("The file is empty.")
+            # Not closed by hand: views of it may live on in the traceback of an error.
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         try:
-            meta, offset = split_part10(head)
+            syntax, offset = split_syntax(view)
+            values = parse_dataset(view[offset:], syntax, _UIDS).values
         except DatasetError as error:
             raise OutgoingError(error.text) from error
-        uids = [
-            meta.get(tag, b"").decode("ascii", "replace").strip(" \0")
-            for tag in (CLASS_UID, INSTANCE_UID, SYNTAX_UID)
-        ]
-        if not all(is_uid(uid) for uid in uids):
-            raise OutgoingError("The file meta information lacks a UID, or has a wrong one.")
-        return cls(path, uids[0], uids[1], uids[2], offset)
+        uids = [values.get(tag, b"").decode("ascii", "replace").strip(" \0") for tag in _UIDS]
+        if not all(is_uid(uid) for uid in (*uids, syntax)):
+            raise OutgoingError("The file lacks one of its UIDs, or has a wrong one.")
+        return cls(path, uids[0], uids[1], syntax, offset)
 
     def proposals(self) -> tuple[Proposal, ...]:
         """Presentation contexts for it: one for each syntax, for of several the peer would choose.

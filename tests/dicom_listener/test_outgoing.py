@@ -100,6 +100,15 @@ def test_what_would_lose_something_is_not_converted(name: str, syntax: str) -> N
     assert outgoing.proposals() == ((outgoing.sop_class_uid, (syntax,)),)
 
 
+def test_the_data_set_s_own_uids_count() -> None:
+    """Those of the file meta information are of another object."""
+    path = shipped("rtplan.dcm")
+    meta = pydicom.dcmread(path).file_meta
+    outgoing = Outgoing.read(path)
+    assert outgoing.sop_instance_uid == pydicom.dcmread(path).SOPInstanceUID
+    assert outgoing.sop_instance_uid != meta.MediaStorageSOPInstanceUID
+
+
 def test_a_peer_that_takes_none_of_it(tmp_path: Path) -> None:
     with pytest.raises(CallError) as raised:
         sent(written(tmp_path, ExplicitVRLittleEndian), (DeflatedExplicitVRLittleEndian,))
@@ -113,7 +122,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         Outgoing.read(path)
     content = part10(ct_slice())
     path.write_bytes(content.replace(CTImageStorage.encode(), b"x" * len(CTImageStorage)))
-    with pytest.raises(OutgoingError, match="lacks a UID"):
+    with pytest.raises(OutgoingError, match="lacks one of its UIDs"):
+        Outgoing.read(path)
+    path.write_bytes(content[:-1])
+    with pytest.raises(OutgoingError, match="An element wants"):
+        Outgoing.read(path)
+    path.write_bytes(b"")
+    with pytest.raises(OutgoingError, match="empty"):
         Outgoing.read(path)
     with pytest.raises(FileNotFoundError):
         Outgoing.read(tmp_path / "absent")
