@@ -67,7 +67,11 @@ class News:
 
 
 def receive(
-    connection: Connection, settings: Settings, plain: socket.socket, bell: socket.socket
+    connection: Connection,
+    settings: Settings,
+    plain: socket.socket | None,
+    secure: socket.socket | None,
+    bell: socket.socket,
 ) -> None:
     """The listener's process: receives, and rings ``bell`` after each entry in the ledger."""
     _begin()
@@ -83,7 +87,7 @@ def receive(
             logger.debug("The bell is not heard")
 
     try:
-        with Receiver(settings, ring, plain) as receiver:
+        with Receiver(settings, ring, plain, secure) as receiver:
             link.up()
             link.follow(lambda: receiver.status() if receiver.turns else None)
             link.told_to_end.wait()

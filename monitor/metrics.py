@@ -32,7 +32,7 @@ class Metrics:
         )
         self.analysis_restarts = Counter(
             "icemargin_analysis_restarts",
-            "Times that hung analysis processes were replaced",
+            "Times that analysis processes were replaced: they hung, died or were out of memory",
             registry=self._registry,
         )
         self.measurements = Counter(
@@ -54,6 +54,12 @@ class Metrics:
             "icemargin_listener",
             "What the DICOM listener has done since start",
             ["what"],
+            registry=self._registry,
+        )
+        self.peers = Gauge(
+            "icemargin_peer",
+            "What each peer of the DICOM listener has done since start",
+            ["peer", "what"],
             registry=self._registry,
         )
         self.restarts = Gauge(

@@ -5,7 +5,10 @@ but is not in the ledger (a crash came between the two) is entered, and an assoc
 has cut off is entered as aborted.
 """
 
+import ipaddress
 import logging
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -14,21 +17,32 @@ from socket import socket
 from types import TracebackType
 from typing import Self
 
+from dicom_listener.commitment import Commitments
 from dicom_listener.events import (
     AssociationEnded,
     AssociationOpened,
     AssociationRejected,
+    CommitmentReported,
+    CommitmentRequested,
     ListenerEvent,
     ObjectRefused,
     ObjectStored,
+    StepReported,
 )
 from dicom_listener.ledger import Ledger
 from dicom_listener.listener import Listener, ListenerError, ListenerSettings
+from dicom_listener.mpps import PerformedSteps
+from dicom_listener.peers import Peer
 from dicom_listener.spool import Spool, SpoolInUseError
+from dicom_listener.tls import TlsError
 from monitor.config import Settings
+from monitor.nodes import ourselves, peer_nodes, tls_settings
 from monitor.starting import StartError
 
 MEGABYTE = 1_000_000
+
+REJECTIONS, REJECTIONS_S = 600, 60.0
+"""Rejections beyond so many in so many seconds are counted, and not written down one by one."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +57,13 @@ class ReceiverStatus:
         Why objects can't be received, as a sentence; None when they can.
     counts
         Of ``dicom_listener.counters``, by name.
+    peers
+        The same for each peer, by its name.
     """
 
     problem: str | None = None
     counts: dict[str, float] = field(default_factory=dict)
+    peers: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 class Receiver:
@@ -56,8 +73,8 @@ class Receiver:
     ----------
     knock
         Called after something was entered into the ledger; must not wait.
-    plain
-        A bound socket to listen on; without it one is bound to the configured address.
+    plain, secure
+        Bound sockets to listen on; without them they are bound to the configured addresses.
 
     Raises
     ------
@@ -66,14 +83,20 @@ class Receiver:
     """
 
     def __init__(
-        self, settings: Settings, knock: Callable[[], None], plain: socket | None = None
+        self,
+        settings: Settings,
+        knock: Callable[[], None],
+        plain: socket | None = None,
+        secure: socket | None = None,
     ) -> None:
         self._settings = settings
         self._knock = knock
-        self._plain = plain
+        self._sockets = (plain, secure)
+        self._rejections = _Sparing(REJECTIONS, REJECTIONS_S)
 
     def __enter__(self) -> Self:
-        storage = self._settings.storage
+        settings = self._settings
+        storage = settings.storage
         try:
             self.spool = Spool(
                 storage.directory, free_floor_bytes=storage.minimum_free_mb * MEGABYTE
@@ -82,15 +105,29 @@ class Receiver:
             raise StartError(f"storage.directory {storage.directory}: {error}") from error
         try:
             self._ledger = Ledger(storage.directory)
-            self._reconcile()
-            self.listener = Listener(listener_settings(self._settings), self.spool, self._enter)
-            self.listener.start(self._plain)
+            self._commitments = Commitments(
+                self.spool,
+                self._enter,
+                {node.name: node for node in peer_nodes(settings)},
+                ourselves(settings),
+            )
+            steps = PerformedSteps(self._enter)
+            self._reconcile(steps)
+            self.listener = Listener(
+                listener_settings(settings),
+                self.spool,
+                self._enter,
+                steps_handler=steps,
+                commitment_handler=self._commitments,
+            )
+            self.listener.start(*self._sockets)
         except OSError as error:
             self.spool.close()
             raise StartError(f"storage.directory {storage.directory}: {error}") from error
-        except ListenerError as error:
+        except (ListenerError, TlsError) as error:
             self._close()
             raise StartError(str(error)) from error
+        self._commitments.start()
         return self
 
     def __exit__(
@@ -101,14 +138,19 @@ class Receiver:
     ) -> None:
         """Accept nothing more, let transfers end for a while, then end them."""
         self.listener.stop()
+        self._commitments.stop()
         self._close()
 
     def status(self) -> ReceiverStatus:
         """How it is doing."""
         counts = asdict(self.listener.counters.read())
-        if not self.listener.is_running:
-            return ReceiverStatus("The DICOM listener is not running.", counts)
-        return ReceiverStatus(self.spool.problem(), counts)
+        counts["commitments_pending"] = self._commitments.pending
+        peers = self.listener.counters.read_peers()
+        return ReceiverStatus(
+            self.spool.problem() if self.turns else "The DICOM listener is not running.",
+            counts,
+            {name: asdict(peer) for name, peer in peers.items()},
+        )
 
     @property
     def turns(self) -> bool:
@@ -121,6 +163,8 @@ class Receiver:
 
     def _enter(self, event: ListenerEvent) -> None:
         """The listener's sink: an event that a peer is answered on is durable after this."""
+        if isinstance(event, AssociationRejected) and not self._rejections.take():
+            return
         if isinstance(event, _NEEDS_NO_ANSWER):
             try:
                 self._ledger.append(event, durable=False)
@@ -130,10 +174,11 @@ class Receiver:
             self._ledger.append(event)
         self._knock()
 
-    def _reconcile(self) -> None:
+    def _reconcile(self, steps: PerformedSteps) -> None:
         entered: set[Path] = set()
         open_associations: dict[str, AssociationOpened] = {}
         last_heard: dict[str, datetime] = {}
+        reported: list[ListenerEvent] = []
         for event in self._ledger.events():
             match event:
                 case ObjectStored():
@@ -144,6 +189,10 @@ class Receiver:
                 case AssociationEnded():
                     open_associations.pop(event.association_id, None)
                     last_heard.pop(event.association_id, None)
+                case StepReported() | CommitmentRequested() | CommitmentReported():
+                    reported.append(event)
+        steps.restore(reported)
+        self._commitments.restore(reported)
         for found in self.spool.scan(entered):
             logger.warning("%s is whole, and was not in the ledger", found.path.name)
             self._ledger.append(
@@ -167,15 +216,64 @@ class Receiver:
 _NEEDS_NO_ANSWER = (AssociationOpened, AssociationRejected, AssociationEnded, ObjectRefused)
 
 
+class _Sparing:
+    """Lets so many pass in so many seconds: a flood must not fill the disk with its record."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self._passed: deque[float] = deque(maxlen=count)
+        self._seconds = seconds
+
+    def take(self) -> bool:
+        """Whether one more may pass."""
+        now = time.monotonic()
+        full = len(self._passed) == self._passed.maxlen
+        if full and now - self._passed[0] < self._seconds:
+            return False
+        self._passed.append(now)
+        return True
+
+
 def listener_settings(settings: Settings) -> ListenerSettings:
-    """The listener's part of the configuration."""
+    """The listener's part of the configuration.
+
+    Raises
+    ------
+    ListenerError
+        When a peer's bounds can't be.
+    """
     dicom = settings.dicom
+    longest = dicom.maximum_object_mb * MEGABYTE
+    try:
+        peers = tuple(
+            Peer(
+                name=peer.name,
+                ae_title=peer.ae_title,
+                networks=tuple(ipaddress.ip_network(network) for network in peer.networks),
+                tls_required=peer.tls_required,
+                certificate_sha256=frozenset(peer.certificate_sha256),
+                services=frozenset(peer.services),
+                maximum_associations=peer.maximum_associations,
+                maximum_object_bytes=(
+                    longest if peer.maximum_object_mb is None else peer.maximum_object_mb * MEGABYTE
+                ),
+                maximum_pdu_bytes=peer.maximum_pdu_kb * 1024,
+                idle_s=peer.idle_s,
+                rate_bytes_s=peer.rate_mb_s * MEGABYTE,
+                host=peer.host,
+                port=peer.port,
+            )
+            for peer in dicom.peers
+        )
+    except ValueError as error:
+        raise ListenerError(f"dicom.peers: {error}") from error
     return ListenerSettings(
         ae_title=dicom.ae_title,
         host=dicom.host,
         port=dicom.port,
+        peers=peers,
         calling_ae_titles=tuple(dicom.allowed_calling_ae_titles),
         maximum_associations=dicom.maximum_associations,
-        maximum_object_bytes=dicom.maximum_object_mb * MEGABYTE,
+        maximum_object_bytes=longest,
         pdu_s=dicom.network_timeout_s,
+        tls=tls_settings(settings),
     )

@@ -102,8 +102,12 @@ class Service:
 
     def refresh_metrics(self) -> None:
         """Bring gauges up to date that others count."""
-        for name, value in self.receiver_status().counts.items():
+        status = self.receiver_status()
+        for name, value in status.counts.items():
             self.metrics.listener.labels(name).set(value)
+        for peer, counts in status.peers.items():
+            for name, value in counts.items():
+                self.metrics.peers.labels(peer, name).set(value)
         for name, count in self.restarts().items():
             self.metrics.restarts.labels(name).set(count)
 

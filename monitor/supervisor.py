@@ -22,6 +22,7 @@ from monitor import children
 from monitor.children import Told
 from monitor.config import Settings
 from monitor.link import BEAT_S, send_if_there_is_room
+from monitor.nodes import tls_settings
 from monitor.receiver import ReceiverStatus
 from monitor.starting import StartError, bound_socket
 from monitor.web import address_of
@@ -154,13 +155,23 @@ class Supervisor:
 
     Parameters
     ----------
-    plain, page
-        Listening sockets.
+    plain, secure
+        Listening sockets for DICOM without and with TLS; None where there is none.
+    page
+        Listening socket for HTTP.
     """
 
-    def __init__(self, settings: Settings, plain: socket.socket, page: socket.socket) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plain: socket.socket | None,
+        secure: socket.socket | None,
+        page: socket.socket,
+    ) -> None:
         self._bells = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._receiving = Child("listener", children.receive, (settings, plain, self._bells[0]))
+        self._receiving = Child(
+            "listener", children.receive, (settings, plain, secure, self._bells[0])
+        )
         self._measuring = Child("monitor", children.measure, (settings, page, self._bells[1]))
         self._told_to_end = False
 
@@ -254,16 +265,23 @@ def serve(settings: Settings) -> None:
         A port, the storage or the database can't be used.
     """
     dicom, web = settings.dicom, settings.web
+    tls = tls_settings(settings)
     with ExitStack() as stack:
-        plain = stack.enter_context(bound_socket(dicom.host, dicom.port, "dicom.port"))
+        plain = secure = None
+        if tls is None or not tls.only:
+            plain = stack.enter_context(bound_socket(dicom.host, dicom.port, "dicom.port"))
+        if tls is not None:
+            secure = stack.enter_context(bound_socket(dicom.host, tls.port, "tls.port"))
         page = stack.enter_context(bound_socket(web.host, web.port))
-        supervisor = Supervisor(settings, plain, page)
+        supervisor = Supervisor(settings, plain, secure, page)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.end())
         stack.callback(supervisor.close)
         supervisor.start()
-        port = plain.getsockname()[1]
-        logger.info("Listening for DICOM as %s on %s:%d", dicom.ae_title, dicom.host, port)
+        for how, sock in (("", plain), (" over TLS", secure)):
+            if sock is not None:
+                where = f"{dicom.host}:{sock.getsockname()[1]}"
+                logger.info("Listening for DICOM%s as %s on %s", how, dicom.ae_title, where)
         logger.info("The page is at %s", address_of(page))
         supervisor.run()
         logger.info("Ending; what was acknowledged is kept")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 
@@ -90,6 +91,18 @@ class RunningService:
     def log(self) -> str:
         """What it has said so far."""
         return self._log.read_text(errors="replace")
+
+    def pid(self, name: str) -> int:
+        """Process id of the ``listener`` or the ``monitor``, as it is at the moment."""
+        return int(re.findall(rf"The {name} is process (\d+)", self.log)[-1])
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One figure of /metrics; 0 while it is not there."""
+        for family in text_string_to_metric_families(self.get("metrics").text):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return float(sample.value)
+        return 0.0
 
     # HTTP
 
