@@ -35,6 +35,11 @@ _REFUSALS: Final[dict[int, str]] = {
 }
 """What failures of C-MOVE mean (PS3.4, table C.4-2)."""
 
+_REFUSED: Final = (
+    "can't do that; see that it has it, knows our AE title, and can reach our listener"
+)
+"""Any other: Cxxx, unable to process, is what Orthanc answers to all of these."""
+
 
 class QueryError(ValueError):
     """A query that must not be asked; the text says why, for people."""
@@ -211,7 +216,7 @@ def fetch(
         for progress in call.move(STUDY_ROOT_MOVE, wanted, caller.ae_title, cancelled=cancelled):
             on_progress(progress)
     if progress.status not in (SUCCESS, CANCELLED, *_PARTLY):
-        why = _REFUSALS.get(progress.status, "refused")
+        why = _REFUSALS.get(progress.status, _REFUSED)
         text = f"{node.name} {why} ({progress.comment})."
         raise CallError("refused", text, progress.status)
     return progress

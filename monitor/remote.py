@@ -76,7 +76,7 @@ def fetch(
     say: Say,
     cancelled: Callable[[], bool],
 ) -> bool:
-    """Have a study or series sent to the service; whether all of it came.
+    """Have a study or series sent to the service, and say whose it is; whether all of it came.
 
     Raises
     ------
@@ -84,6 +84,12 @@ def fetch(
         As their names say.
     """
     node, caller = archive(settings, node_name), ourselves(settings)
+    known = fetching.find_studies(node, caller, StudyQuery(study_instance_uid=study_uid))
+    if not known.studies:
+        say(f"{node.name} has no such study.")
+        return False
+    study = known.studies[0]
+    say(f"Of {study.patient_name} ({study.patient_id}): {study.description or study.modalities}")
     told = time.monotonic()
 
     def tell(progress: MoveProgress) -> None:
@@ -100,7 +106,7 @@ def fetch(
         say(f"Called off: {came} objects came before that.")
         return False
     if not came and not ended.failed:
-        say(f"{node.name} has nothing of that.")
+        say(f"{node.name} has no such series.")
         return False
     say(f"{came} objects came, {ended.failed} failed.")
     return not ended.failed
