@@ -63,7 +63,7 @@ def _jpeg(data: bytes | memoryview) -> Codestream | None:
         if marker in _FRAMES:
             kind = marker
             size = struct.unpack_from(">HHB", data, at + 5)
-        elif marker == _SOS:
+        elif marker == _SOS and kind:
             # NEAR of JPEG-LS; where Ss and Se, the spectral band or the predictor, are for others.
             near = data[at + 5 + 2 * data[at + 4]]
             shift = data[at + 7 + 2 * data[at + 4]] & 0x0F

@@ -27,6 +27,8 @@ def _tags(*keywords: str) -> frozenset[int]:
 
 
 _LOSSY: Final = _tags("LossyImageCompression")
+_UNASSIGNED: Final = ("ConvolutionKernel", "AcquisitionNumber", "TemporalPositionIdentifier")
+"""What a slice had and a legacy converted object has no place of its own for."""
 
 _MACROS: Final[Mapping[int, Collection[int]]] = {
     int(Tag(sequence)): _tags(*keywords) | _LOSSY
@@ -44,15 +46,12 @@ _MACROS: Final[Mapping[int, Collection[int]]] = {
         ),
         "CTImageFrameTypeSequence": ("FrameType",),
         "CTReconstructionSequence": ("ConvolutionKernel",),
-        "UnassignedSharedConvertedAttributesSequence": (),
-        "UnassignedPerFrameConvertedAttributesSequence": (),
+        "UnassignedSharedConvertedAttributesSequence": _UNASSIGNED,
+        "UnassignedPerFrameConvertedAttributesSequence": _UNASSIGNED,
     }.items()
 }
 """The functional groups that are looked into (PS3.3, C.7.6.16.2 and C.8.15.3), and what for. The
 loss mark is none of theirs by the standard; where a converter has put it, it holds all the same."""
-
-FRAME_TAGS: Final = frozenset(tag for tags in _MACROS.values() for tag in tags)
-"""What ``frame_values`` may find."""
 
 _WANTED: Final = frozenset(_MACROS) | _LOSSY
 

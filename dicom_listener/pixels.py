@@ -12,7 +12,7 @@ import logging
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -119,10 +119,15 @@ class PixelError(ValueError):
         self.text = text
 
 
-def read_volume(paths: Sequence[Path]) -> Volume:
+def _unwatched() -> None:
+    """Nobody watches."""
+
+
+def read_volume(paths: Sequence[Path], step: Callable[[], None] = _unwatched) -> Volume:
     """The volume of a series, (k, j, i) int16 in HU.
 
-    The files may be in any order, each with one slice or with many frames.
+    The files may be in any order, each with one slice or with many frames. ``step`` is called for
+    each file and for each frame, so that a caller may see how it moves on.
 
     Raises
     ------
@@ -135,11 +140,19 @@ def read_volume(paths: Sequence[Path]) -> Volume:
     voxels = 0
     for path in paths:
         images.append(open_image(path))
+        step()
         voxels += sum(plane.rows * plane.columns for plane in images[-1].planes)
         if voxels > MAXIMUM_VOXELS:
             raise PixelError("too_large", "The series is larger than any scan.")
     stack = check_stack([plane for image in images for plane in image.planes])
-    return assemble(stack, (frame for image in images for frame in image.frames()))
+
+    def frames() -> Iterator[NDArray[np.int16]]:
+        for image in images:
+            for frame in image.frames():
+                step()
+                yield frame
+
+    return assemble(stack, frames())
 
 
 def read_slice(path: Path) -> tuple[SlicePlane, NDArray[np.int16]]:
@@ -392,8 +405,10 @@ def _decode(frame: bytes, syntax: str, layout: _Layout) -> NDArray[Any]:
     """One frame's layout."""
     if syntax != RLELossless:
         codestream = read_codestream(frame)
-        if codestream is None or not codestream.reversible:
+        if codestream is None:
             raise PixelError("undecodable", "A compressed frame is not what its syntax says.")
+        if not codestream.reversible:
+            raise PixelError("lossy", "A frame was compressed with loss; it is not measured.")
         size = (codestream.rows, codestream.columns, codestream.components)
         if size != (layout.rows, layout.columns, 1):
             raise PixelError("bad_pixels", "The compressed pixels don't fill the matrix.")

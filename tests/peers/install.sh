@@ -15,6 +15,7 @@ need() {  # need PACKAGE PROGRAM...: one of the programs must be here
 
 need dcmtk storescu
 need libgdcm-tools gdcmscu
+need openjph-tools ojph_compress
 need orthanc Orthanc /usr/sbin/Orthanc
 need chromium chromium
 need postgresql postgres /usr/lib/postgresql/*/bin/postgres
