@@ -181,13 +181,6 @@ class Peers:
         self._free_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    @property
-    def places(self) -> int:
-        """Associations that there may be at once, all callers together."""
-        if self._everybody is not None:
-            return self._everybody.maximum_associations
-        return sum(peer.maximum_associations for peer in self._named)
-
     def may_connect(self, address: Address) -> bool:
         """Whether anybody may call from an address."""
         if self._everybody is not None:

@@ -115,6 +115,7 @@ class Reception:
         os.lseek(self._handle, META_BYTES, os.SEEK_SET)
         self._write(self._memory.getbuffer())
         self._memory = io.BytesIO()
+        steps.reached(steps.Step.SPILLED)
 
     def _write(self, data: memoryview) -> None:
         """Write until all is written: a full disk or a signal makes it stop early."""

@@ -1,13 +1,27 @@
 """Each way in which a peer can break pynetdicom's listener, and that it does not break this one.
 
-The numbers are those of ``dicom_listener.acceptor``. 1 stalls: ``test_a_stalled_pdu``,
-``test_a_slow_drip``, ``test_silent_connections``; 2 lengths: ``test_a_pdu_without_measure``,
-``test_a_data_set_without_measure``, ``test_requests_ahead_of_answers``; 3 missing UIDs, 4 unknown
-classes: ``test_listener``; 5 release within an object: ``test_a_release_within_an_object``; 6 slow
-handler: ``test_a_slow_disk``; 8 port scan: ``test_listener``; 9 idle work:
-``test_idle_associations_take_no_time``; 10 late answers and commands that are none:
-``test_requests_ahead_of_answers`` and ``test_listener``; 11 silent connections:
-``test_more_silent_connections_than_there_is_room_for``.
+The numbers are those of ``dicom_listener.acceptor``; tests without a file are here.
+
+1. Stalls: ``test_a_stalled_pdu`` (before an association), ``test_a_cable_pulled_within_a_slice``,
+   ``test_a_slow_drip``, ``test_silent_connections``, ``test_silence_within_an_association``,
+   ``test_a_peer_that_does_not_listen``; fifty at once in ``test_guards``.
+2. Silent TLS clients: ``test_tls``.
+3. Lengths: ``test_a_pdu_without_measure``, ``test_a_data_set_without_measure``,
+   ``test_a_command_without_measure``; memory and limits by peer in ``test_coming_in`` and
+   ``test_guards``.
+4. UIDs that are paths: ``test_listener.test_refusals``.
+5. Syntaxes and classes: ``test_listener.test_which_syntax_is_preferred``,
+   ``test_listener.test_other_objects_are_stored_too``.
+6. Data sets that are none, missing UIDs: ``test_listener.test_refusals``; requests and fragments
+   that are none: ``test_coming_in.test_what_is_no_message``, ``test_services``.
+7. A slow handler: ``test_a_slow_disk``; a release in the middle:
+   ``test_a_release_within_an_object``; what is left behind: ``test_coming_in.test_broken_off``.
+8. The called AE title: ``test_listener.test_who_is_let_in``; stopping:
+   ``test_listener.test_stop_lets_a_transfer_end``.
+
+Besides: ``test_garbage``, ``test_more_silent_connections_than_there_is_room_for``,
+``test_idle_associations_take_no_time``, ``test_requests_ahead_of_answers``,
+``test_a_killed_sender``.
 """
 
 import contextlib
