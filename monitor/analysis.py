@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dicom_listener.pixels import PixelError, read_volume
-from monitor import artefact
+from monitor import artefact, progress
 from monitor.structures import Contoured
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
 from segmentation.estimate import Estimate
@@ -102,20 +102,26 @@ def ready() -> bool:
 
 def build_structures(contoured: Sequence[Contoured]) -> tuple[Structure, ...] | Refused:
     """Solids from contours; refused as a whole when one of them is none."""
+    step = progress.step()
+    solids = []
     try:
-        return tuple(solid_from_contours(c.name, c.kind, c.contours) for c in contoured)
+        for one in contoured:
+            solids.append(solid_from_contours(one.name, one.kind, one.contours))
+            step()
     except StructureError as error:
         return Refused("bad_contours", str(error))
+    return tuple(solids)
 
 
 def prepare_reference(
     planning: Sequence[Path], baseline: Sequence[Path], structures: tuple[Structure, ...]
 ) -> Reference | Refused:
     """Read both scans and make what later scans are compared with."""
+    step = progress.step()
     try:
-        before = read_volume(planning)
-        after = before if baseline == planning else read_volume(baseline)
-        return prepare(before, after, structures, same_scan=before is after)
+        before = read_volume(planning, step)
+        after = before if baseline == planning else read_volume(baseline, step)
+        return prepare(before, after, structures, same_scan=before is after, step=step)
     except (NotAssessable, GeometryError, PixelError) as error:
         return Refused(error.code, error.text)
     except OSError as error:
@@ -134,19 +140,21 @@ def measure(
     moment
         When the scan was taken, and what was measured before it.
     """
+    step = progress.step()
     seconds: dict[str, float] = {}
     last = time.perf_counter()
 
     def stage(name: str) -> None:
         nonlocal last
+        step()
         now = time.perf_counter()
         seconds[name] = now - last
         last = now
 
     try:
-        volume = read_volume(scan)
+        volume = read_volume(scan, step)
         stage("reading")
-        assessed = assess(volume, reference, moment, stage=stage)
+        assessed = assess(volume, reference, moment, stage=stage, step=step)
     except (NotAssessable, GeometryError, PixelError) as error:
         return Refused(error.code, error.text)
     except OSError as error:

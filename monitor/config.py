@@ -214,7 +214,7 @@ class AnalysisSection(_Section):
     """The processes that analyse."""
 
     workers: int = Field(1, ge=1, le=64)
-    timeout_s: float = Field(30.0, gt=0)
+    timeout_s: float = Field(10.0, gt=0)
 
 
 class AlertsSection(_Section):

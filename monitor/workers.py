@@ -3,32 +3,52 @@
 import logging
 import multiprocessing
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from monitor import analysis
+from monitor.progress import Progress
+
+NICENESS = 5
+"""Receiving comes first: a slice that waits too long fails the scanner's sending."""
 
 END_TIMEOUT_S = 5.0
+"""How long the service's end waits for the processes' end."""
 
 logger = logging.getLogger(__name__)
 
+_progress: ContextVar[Progress] = ContextVar("progress")
+
+
+class ProcessPool(ProcessPoolExecutor):
+    """The local executor: fresh processes, so that none inherits the service's threads."""
+
+    def __init__(self, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.places = workers
+        self.progress = Progress(context, workers)
+        super().__init__(workers, context, initializer=_begin, initargs=(self.progress,))
+
 
 def process_pool(workers: int) -> Executor:
-    """The local executor: fresh processes, so that none inherits the listener's threads."""
-    return ProcessPoolExecutor(
-        max_workers=workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-    )
+    """A ``ProcessPool``."""
+    return ProcessPool(workers)
 
 
-def _begin() -> None:
+def _begin(progress: Progress) -> None:
     """First thing in each process."""
+    os.nice(NICENESS)
     analysis.warm_up()
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    _progress.set(progress)
+    progress.begin()
 
 
 def _end_with_parent() -> None:
@@ -37,6 +57,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _run(place: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    return _progress.get().run(place, function, *arguments)
 
 
 class Workers:
@@ -51,42 +75,72 @@ class Workers:
     def __init__(self, make: Callable[[], Executor]) -> None:
         self._make = make
         self._executor = make()
+        self._endings: list[threading.Thread] = []
         self.restarts = 0
+
+    @property
+    def places(self) -> int:
+        """How many jobs run at once."""
+        pool = self._executor
+        return pool.places if isinstance(pool, ProcessPool) else sys.maxsize
 
     def warm(self) -> None:
         """Start the processes now, so that the first scan does not wait for imports."""
         self._executor.submit(analysis.ready)
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Hand over a job."""
+    def submit(self, place: int, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Hand over a job; ``place`` is one below ``places`` that no job under way has."""
         try:
-            return self._executor.submit(function, *arguments)
+            return self._submit(place, function, *arguments)
         except BrokenProcessPool:
             self.replace()
-            return self._executor.submit(function, *arguments)
+            return self._submit(place, function, *arguments)
+
+    def _submit(self, place: int, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        pool = self._executor
+        if not isinstance(pool, ProcessPool):
+            return pool.submit(function, *arguments)
+        pool.progress.clear(place)
+        return pool.submit(_run, place, function, *arguments)
+
+    def moved_at(self, place: int) -> float | None:
+        """When the job of a place last moved on (monotonic); 0 before its beginning.
+
+        None where the executor does not tell.
+        """
+        pool = self._executor
+        return pool.progress.latest(place) if isinstance(pool, ProcessPool) else None
+
+    def up_since(self, count: int) -> float | None:
+        """Since when so many processes have been taking jobs; None when they are not there yet."""
+        pool = self._executor
+        return pool.progress.up_since(count) if isinstance(pool, ProcessPool) else None
 
     def replace(self) -> None:
-        """End what runs, whatever it does, and start anew; what waits is cancelled."""
+        """End what runs, whatever it does, and start anew; what waits is cancelled. Never waits."""
         self.restarts += 1
         logger.warning("Analysis processes are replaced (%d since start)", self.restarts)
         self._end()
         self._executor = self._make()
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes, and wait until they are gone."""
         self._end()
+        end = time.monotonic() + END_TIMEOUT_S
+        for ending in self._endings:
+            ending.join(max(end - time.monotonic(), 0))
 
     def _end(self) -> None:
-        if not isinstance(self._executor, ProcessPoolExecutor):
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        """Kill: one that hangs or was stopped takes no hint, and none holds what must be kept."""
+        pool = self._executor
+        if not isinstance(pool, ProcessPool):
+            pool.shutdown(wait=False, cancel_futures=True)
             return
-        children = multiprocessing.active_children()  # the pool's; we start no others
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.join(timeout=END_TIMEOUT_S)
-            if child.is_alive():
-                child.kill()
-        # With its processes gone the pool's own thread ends at once. It is waited for because the
-        # system tells only one of us that a process has ended.
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for child in multiprocessing.active_children():  # the pool's; we start no others
+            child.kill()
+        # With its processes gone the pool's own thread ends; waiting for it may take a while.
+        ending = threading.Thread(
+            target=partial(pool.shutdown, cancel_futures=True), name="pool-ending", daemon=True
+        )
+        ending.start()
+        self._endings = [thread for thread in self._endings if thread.is_alive()] + [ending]

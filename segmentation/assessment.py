@@ -29,6 +29,7 @@ from segmentation.registration import (
 from segmentation.rigid import Rigid
 from segmentation.structures import Structure
 from segmentation.volume import Volume
+from segmentation.watching import Step, unwatched
 
 MAX_RESIDUAL_MM = 3.0
 """Above this a registration says nothing about a 5 mm margin."""
@@ -168,7 +169,12 @@ def targets_of(
 
 
 def prepare(
-    planning: Volume, baseline: Volume, structures: Sequence[Structure], *, same_scan: bool = False
+    planning: Volume,
+    baseline: Volume,
+    structures: Sequence[Structure],
+    *,
+    same_scan: bool = False,
+    step: Step = unwatched,
 ) -> Reference:
     """Register the planning scan to the baseline and find the probes.
 
@@ -185,10 +191,13 @@ def prepare(
     tumour, hilum = targets_of(structures)
     try:
         kidney = kidney_region(planning, tumour, hilum)
+        step()
         registered = Registered(Rigid.identity(), 0.0, 1.0)
         if not same_scan:
             patch = kidney_patch(planning, kidney, Rigid.identity(), tumour, hilum)
+            step()
             registered = register(patch, baseline)
+            step()
             _check(registered, "planning scan")
             tumour, hilum = (registered.transform.apply(points) for points in (tumour, hilum))
             _check_shown(baseline, tumour)
@@ -196,18 +205,25 @@ def prepare(
     except RegistrationError as error:
         raise NotAssessable("registration_failed", str(error)) from error
     cropped = baseline.crop_around(np.concatenate([tumour, hilum]), BASELINE_REACH_MM)
+    step()
     probes = find_probes(baseline, tumour)
+    step()
     return Reference(
         baseline=cropped,
         patch=patch,
         planning_to_baseline=registered,
         structures=tuple(structures),
-        ground=survey(cropped, patch.kidney, probes, tumour, hilum) if probes else None,
+        ground=survey(cropped, patch.kidney, probes, tumour, hilum, step) if probes else None,
     )
 
 
 def assess(
-    scan: Volume, reference: Reference, moment: Moment = UNKNOWN, *, stage: Stage = _untimed
+    scan: Volume,
+    reference: Reference,
+    moment: Moment = UNKNOWN,
+    *,
+    stage: Stage = _untimed,
+    step: Step = unwatched,
 ) -> Assessed:
     """Measure one scan.
 
@@ -232,7 +248,7 @@ def assess(
     to_scan = registered.transform.after(reference.planning_to_baseline.transform)
     tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
     _check_shown(scan, tumour)
-    ground = _ground(reference, registered.transform, scan, tumour)
+    ground = _ground(reference, registered.transform, scan, tumour, step)
     try:
         ice = find_ice(scan, ground, registered.transform, moment)
     except HiddenError as error:
@@ -298,7 +314,7 @@ def _check_shown(scan: Volume, tumour: NDArray[np.float64]) -> None:
 
 
 def _ground(
-    reference: Reference, to_scan: Rigid, scan: Volume, tumour: NDArray[np.float64]
+    reference: Reference, to_scan: Rigid, scan: Volume, tumour: NDArray[np.float64], step: Step
 ) -> Ground:
     """The reference's; made anew where the scan shows probes that the baseline did not."""
     back = to_scan.inverse()
@@ -316,6 +332,7 @@ def _ground(
         probes,
         to_baseline.apply(reference.tumour.inside_lps_mm),
         to_baseline.apply(reference.hilum_lps_mm),
+        step,
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from segmentation.probes import Probe
 from segmentation.volume import Volume
+from segmentation.watching import Step, unwatched
 
 BODY_C = 37.0
 LIQUIDUS_C = -1.0
@@ -148,9 +149,14 @@ class Protocol:
     refreeze_s: float
 
 
-def run(tissue: Tissue, probes: Sequence[Probe], protocol: Protocol) -> Course:
-    """Simulate the protocol's branches, each from a copy of the state it starts from."""
-    state = _State(tissue, probes)
+def run(
+    tissue: Tissue, probes: Sequence[Probe], protocol: Protocol, step: Step = unwatched
+) -> Course:
+    """Simulate the protocol's branches, each from a copy of the state it starts from.
+
+    ``step`` is called every ``LOOK_S`` of simulated time.
+    """
+    state = _State(tissue, probes, step)
     ice, lethal = _Crossing(ICE_C, state), _Crossing(LETHAL_C, state)
     thaws: list[Front] = []
     again: tuple[Front, Front] | None = None
@@ -239,7 +245,8 @@ class _Crossing:
 class _State:
     """Enthalpy and temperature of all cells at one time."""
 
-    def __init__(self, tissue: Tissue, probes: Sequence[Probe]) -> None:
+    def __init__(self, tissue: Tissue, probes: Sequence[Probe], step: Step) -> None:
+        self._moved_on = step
         water = np.clip(tissue.water, 0, 1).astype(np.float32)
 
         def mix(name: str) -> F32:
@@ -275,6 +282,7 @@ class _State:
 
     def advance(self, seconds: float, *, on: bool) -> None:
         """Conductivity and perfusion are held for the whole of it."""
+        self._moved_on()
         count = max(1, int(np.ceil(seconds / self._step_s)))
         step_s = np.float32(seconds / count)
         t, h = self.temperature, self._enthalpy

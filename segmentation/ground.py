@@ -17,6 +17,7 @@ from segmentation.probes import Probe
 from segmentation.sampling import AIR_HU, grid_around, resample
 from segmentation.sampling import smooth as gaussian
 from segmentation.volume import Volume
+from segmentation.watching import Step, unwatched
 
 GRID_STEP_MM = 1.0
 GRID_REACH_MM = 26.0
@@ -141,6 +142,7 @@ def survey(
     probes: Sequence[Probe],
     tumour_lps_mm: Points,
     hilum_lps_mm: Points,
+    step: Step = unwatched,
 ) -> Ground:
     """Make the ground.
 
@@ -156,6 +158,8 @@ def survey(
     tumour_lps_mm, hilum_lps_mm
         (N, 3) points that fill the structures, the hilum's may be none. All in the baseline's
         frame.
+    step
+        Called as the work moves on, by any thread.
     """
     zones = np.array([end for probe in probes for end in probe.active_ends_lps_mm])
     grid = grid_around(
@@ -175,7 +179,8 @@ def survey(
     trusted = np.maximum(region, _deep_inside(mean.astype(np.float32))) * keep
     trusted[before <= AIR_HU + 1] = 0
     distance_mm, nearest = _probe_distance(grid, probes)
-    heat, courses = _heat(baseline, kidney, probes, zones, hilum_lps_mm)
+    step()
+    heat, courses = _heat(baseline, kidney, probes, zones, hilum_lps_mm, step)
     return Ground(
         grid=grid,
         before_hu=before,
@@ -270,7 +275,12 @@ def _near_shaft(grid: Volume, probes: Sequence[Probe]) -> Mask:
 
 
 def _heat(
-    baseline: Volume, kidney: Volume, probes: Sequence[Probe], zones: Points, hilum: Points
+    baseline: Volume,
+    kidney: Volume,
+    probes: Sequence[Probe],
+    zones: Points,
+    hilum: Points,
+    step: Step,
 ) -> tuple[Volume, tuple[bioheat.Course, ...]]:
     """What the baseline's tissue would do, for each perfusion."""
     grid = grid_around(baseline, zones, HEAT_REACH_MM, HEAT_STEP_MM)
@@ -291,7 +301,7 @@ def _heat(
         supply = np.where(water > 0.6, OTHER_PERFUSION, FAT_PERFUSION)
         supply = np.where(inside & (water > 0.7) & (hu > FLUID_HU), perfusion, supply)
         tissue = bioheat.Tissue(grid, water, supply.astype(np.float32), warm)
-        return bioheat.run(tissue, probes, PROTOCOL)
+        return bioheat.run(tissue, probes, PROTOCOL, step)
 
     none = np.zeros_like(vessels)
     wanted = [*((perfusion, none) for perfusion in PERFUSIONS), (PERFUSIONS[1], vessels)]

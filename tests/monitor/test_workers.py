@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from monitor.workers import Workers, process_pool
+from monitor import progress
+from monitor.workers import NICENESS, Workers, process_pool
 from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    """One process."""
-    workers = Workers(lambda: process_pool(1))
+    """Two processes at most."""
+    workers = Workers(lambda: process_pool(2))
     yield workers
     workers.close()
     assert multiprocessing.active_children() == []
@@ -56,45 +59,101 @@ def exists(pid: int) -> bool:
 
 def test_jobs_run_in_another_process(workers: Workers) -> None:
     workers.warm()
-    assert workers.submit(square, 7).result(PATIENCE_S) == 49
-    assert workers.submit(os.getpid).result(PATIENCE_S) != os.getpid()
+    assert workers.submit(0, square, 7).result(PATIENCE_S) == 49
+    assert workers.submit(0, os.getpid).result(PATIENCE_S) != os.getpid()
     assert workers.restarts == 0
 
 
 def test_a_job_that_raises_harms_nobody(workers: Workers) -> None:
     with pytest.raises(ValueError, match="a fault"):
-        workers.submit(fail).result(PATIENCE_S)
-    assert workers.submit(square, 3).result(PATIENCE_S) == 9
+        workers.submit(0, fail).result(PATIENCE_S)
+    assert workers.submit(0, square, 3).result(PATIENCE_S) == 9
     assert workers.restarts == 0
 
 
 def test_a_process_that_died_is_replaced(workers: Workers) -> None:
     with pytest.raises(BrokenProcessPool):
-        workers.submit(die).result(PATIENCE_S)
-    assert workers.submit(square, 4).result(PATIENCE_S) == 16
+        workers.submit(0, die).result(PATIENCE_S)
+    assert workers.submit(0, square, 4).result(PATIENCE_S) == 16
     assert workers.restarts == 1
 
 
 def test_a_process_that_hangs_is_ended(workers: Workers, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    stuck = workers.submit(hang, started)
-    waiting = workers.submit(square, 2)
+    stuck = workers.submit(0, hang, started)
     pid = until(lambda: int(started.read_text() or 0) if started.exists() else 0, "the job")
     workers.replace()
-    assert not exists(pid)
-    assert workers.submit(square, 5).result(PATIENCE_S) == 25
+    until(lambda: not exists(pid), "its end")
+    assert workers.submit(0, square, 5).result(PATIENCE_S) == 25
     assert workers.restarts == 1
-    for future in (stuck, waiting):
-        with pytest.raises((BrokenProcessPool, CancelledError)):
-            future.result(PATIENCE_S)
+    with pytest.raises((BrokenProcessPool, CancelledError)):
+        stuck.result(PATIENCE_S)
+
+
+def test_a_stopped_process_is_ended_at_once(workers: Workers, tmp_path: Path) -> None:
+    """It does not even take a SIGTERM; nobody waits for it."""
+    started = tmp_path / "started"
+    stuck = workers.submit(0, hang, started)
+    pid = until(lambda: int(started.read_text() or 0) if started.exists() else 0, "the job")
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    workers.replace()
+    assert time.monotonic() - began < 0.5
+    until(lambda: not exists(pid), "its end")
+    with pytest.raises((BrokenProcessPool, CancelledError)):
+        stuck.result(PATIENCE_S)
+
+
+def walk(stop: Path) -> float:
+    """A job that moves on until it is told to stop; when it last did."""
+    step = progress.step()
+    while not stop.exists():
+        step()
+        time.sleep(0.001)
+    threads = [threading.Thread(target=step)]  # as a computation's own threads do
+    for thread in threads:
+        thread.start()
+        thread.join()
+    return time.monotonic()
+
+
+def test_a_job_tells_how_it_moves_on(workers: Workers, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    future = workers.submit(1, walk, stop)
+    first = until(lambda: workers.moved_at(1), "its beginning")
+    until(lambda: (workers.moved_at(1) or 0) > first, "its moving on")
+    assert workers.moved_at(0) == 0
+    assert workers.up_since(1) is not None
+    assert workers.up_since(2) is None
+    stop.touch()
+    ended = future.result(PATIENCE_S)
+    moved = workers.moved_at(1)
+    assert moved is not None
+    assert first < moved <= ended
+    assert workers.submit(1, square, 2).result(PATIENCE_S) == 4
+    assert (workers.moved_at(1) or 0) > ended
+
+
+def priority() -> int:
+    """Of the process that it runs in."""
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_receiving_comes_first(workers: Workers) -> None:
+    assert workers.submit(0, priority).result(PATIENCE_S) == priority() + NICENESS
+
+
+def test_outside_of_a_process_nobody_watches() -> None:
+    progress.step()()
 
 
 def test_any_executor_will_do() -> None:
     """As a cluster's would be: not only processes."""
     workers = Workers(lambda: ThreadPoolExecutor(1))
     try:
-        assert workers.submit(square, 6).result(PATIENCE_S) == 36
+        assert workers.submit(0, square, 6).result(PATIENCE_S) == 36
+        assert workers.moved_at(0) is None
         workers.replace()
-        assert workers.submit(square, 7).result(PATIENCE_S) == 49
+        assert workers.submit(0, square, 7).result(PATIENCE_S) == 49
     finally:
         workers.close()
