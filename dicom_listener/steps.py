@@ -42,7 +42,7 @@ class Step(enum.IntEnum):
     ANALYSED = 15
     """The analysis of its scan has answered."""
     MEASURED = 16
-    """The measurement is durable in the journal, and not yet shown."""
+    """The measurement is durable in the journal; whether anybody was shown it is open."""
 
 
 def reached(_step: Step) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Protocol
 
+from dicom_listener import steps
 from dicom_listener.assembled import AssemblerOutput, ObjectReady, SeriesProgress, SeriesReady
 from dicom_listener.events import (
     AssociationEnded,
@@ -161,6 +162,7 @@ class Intake:
         procedure = self._room.owner(ready.series_uid)
         if procedure is None:
             return
+        steps.reached(steps.Step.COMPLETED)
         record = procedure.series[ready.series_uid]
         record.ready = ready
         record.received = ready.slices

@@ -18,6 +18,7 @@ from datetime import datetime
 from functools import partial
 from typing import Literal
 
+from dicom_listener import steps
 from monitor import messages
 from monitor.journal import (
     ANSWER_S,
@@ -302,4 +303,6 @@ class JournalWriter:
             logger.exception("A change can't be journaled")
             self._lose(write, JournalError(f"a defect ({error})"))
         else:
+            if write.kind == "measurement":
+                steps.reached(steps.Step.MEASURED)
             write.done.set_result(None)

@@ -262,6 +262,7 @@ class Pipeline:
                 self._jobs.hand_over(procedure, step)
 
     def _answered(self, item: Answered) -> None:
+        steps.reached(steps.Step.ANALYSED)
         answer = self._jobs.take(item)
         if answer is not None:
             self._finish(item.running, answer)
