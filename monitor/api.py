@@ -31,6 +31,7 @@ from monitor.segmentation_object import SegmentationError
 from monitor.stream import SlowClient
 from monitor.views import Plane
 from monitor.web_backend import WebBackend
+from monitor.worklist_messages import Worklist
 
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 COMMAND_TIMEOUT_S = 5.0
@@ -198,6 +199,11 @@ def _add_health(app: FastAPI, backend: WebBackend) -> None:
 
 
 def _add_queries(app: FastAPI, backend: WebBackend) -> None:
+    @app.get("/api/v1/worklist")
+    async def worklist() -> Worklist:
+        """Who is scheduled, as the worklist has last answered."""
+        return backend.worklist()
+
     @app.get("/api/v1/procedures")
     async def procedures() -> list[messages.Procedure]:
         """Procedures, newest first."""

@@ -62,6 +62,12 @@ class Metrics:
             ["peer", "what"],
             registry=self._registry,
         )
+        self.archives = Gauge(
+            "icemargin_archive",
+            "What waits for each archive and was sent to it since start",
+            ["archive", "what"],
+            registry=self._registry,
+        )
         self.restarts = Gauge(
             "icemargin_process_restarts",
             "Times that a process was started again since the service's start",

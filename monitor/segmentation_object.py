@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicom_listener.headers import HeaderError, read_header
 from monitor import __version__
 from monitor.artefact import Artefact
 from segmentation.rigid import Rigid
 from segmentation.sampling import resample
-from segmentation.volume import Volume
+from segmentation.volume import GeometryError, Volume, check_stack
 
 MANUFACTURER = "icemargin"
 SERIES_NUMBER = 990
@@ -60,10 +61,14 @@ def segmentation_object(
     except (OSError, pydicom.errors.InvalidDicomError) as error:
         raise SegmentationError(f"A slice can't be read ({error}).") from error
     grid = artefact.whole_grid
-    normal = grid.direction[:, 2]
-    datasets.sort(key=lambda d: float(np.dot([float(v) for v in d.ImagePositionPatient], normal)))
-    if len(datasets) != artefact.scan_shape[0]:
-        raise SegmentationError("The scan has changed since it was measured.")
+    order = _order(sources, artefact)
+    if len(datasets) == len(order):
+        datasets = [datasets[n] for n in order]
+        frames = np.arange(len(order))
+    elif len(datasets) == 1:  # a multi-frame scan: its frames stay in their order
+        frames = np.argsort(order)
+    else:
+        raise SegmentationError("The scan consists of several multi-frame objects.")
     to_planning = artefact.planning_to_scan.inverse()
     masks = [_mask(artefact.ice, grid, Rigid.identity())]
     masks += [_mask(s.field, grid, to_planning) for s in artefact.structures]
@@ -71,7 +76,7 @@ def segmentation_object(
         masks.append(_mask(artefact.lethal, grid, Rigid.identity()))
     segmentation = hd.seg.Segmentation(
         source_images=datasets,
-        pixel_array=np.stack(masks, axis=-1),
+        pixel_array=np.stack(masks, axis=-1)[frames],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=_descriptions(artefact),
         series_instance_uid=hd.UID(),
@@ -89,6 +94,18 @@ def segmentation_object(
     output = io.BytesIO()
     segmentation.save_as(output)
     return output.getvalue()
+
+
+def _order(sources: Sequence[Path], artefact: Artefact) -> tuple[int, ...]:
+    """For each slice of the scan's volume its place among the planes of all sources."""
+    try:
+        planes = [plane for path in sources for plane in read_header(path).planes]
+        order = check_stack(planes).order
+    except (OSError, HeaderError, GeometryError) as error:
+        raise SegmentationError(f"A slice can't be read ({error}).") from error
+    if len(order) != artefact.scan_shape[0]:
+        raise SegmentationError("The scan has changed since it was measured.")
+    return order
 
 
 def _mask(field: Volume, grid: Volume, grid_to_field: Rigid) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from dicom_listener.ledger import Follower
+from dicom_listener.tls import TlsError
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.desk import Desk
@@ -17,9 +18,11 @@ from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.receiver import ReceiverStatus
 from monitor.starting import StartError
-from monitor.stream import Stream
+from monitor.stream import Data, Stream
+from monitor.surroundings import Surroundings
 from monitor.web_backend import WebBackend
 from monitor.workers import Workers, process_pool
+from monitor.worklist_messages import Worklist
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +75,19 @@ class Service:
         )
         self.pipeline.trouble.problem = lambda: self.receiver_status().problem
         self.stream = Stream(self.clock, self.pipeline.snapshot)
+        self._desk = Desk(self.pipeline, self.journal, self.clock)
+        self._backend = self._make_backend()
+        try:
+            self._surroundings = Surroundings(
+                self.settings, self._desk.sources, self._backend.segmentation
+            )
+            self._surroundings.start()
+        except (OSError, TlsError) as error:
+            self.workers.close()
+            self.journal.close()
+            raise StartError(f"archive or worklist: {error}") from error
         self.workers.warm()
-        self.pipeline.start(self.stream.publish)
+        self.pipeline.start(self._publish)
         return self
 
     def __exit__(
@@ -84,6 +98,7 @@ class Service:
     ) -> None:
         """Finish what is in the ledger, end the processes."""
         self.pipeline.stop()
+        self._surroundings.stop()
         self.workers.close()
         self.journal.close()
 
@@ -108,16 +123,30 @@ class Service:
         for peer, counts in status.peers.items():
             for name, value in counts.items():
                 self.metrics.peers.labels(peer, name).set(value)
+        for archive in self._surroundings.archives():
+            for name in ("waiting", "sent", "failed", "errors", "oldest_s"):
+                self.metrics.archives.labels(archive.node, name).set(getattr(archive, name))
         for name, count in self.restarts().items():
             self.metrics.restarts.labels(name).set(count)
 
     def backend(self) -> WebBackend:
         """What the web side needs."""
+        return self._backend
+
+    def _make_backend(self) -> WebBackend:
         return WebBackend(
-            desk=Desk(self.pipeline, self.journal, self.clock),
+            desk=self._desk,
             stream=self.stream,
             metrics=self.metrics,
             derived=self.settings.storage.directory / "derived",
             problems=self.problems,
+            worklist=self._worklist,
             refresh_metrics=self.refresh_metrics,
         )
+
+    def _worklist(self) -> Worklist:
+        return self._surroundings.worklist()
+
+    def _publish(self, data: Data) -> None:
+        self.stream.publish(data)
+        self._surroundings.notice(data)

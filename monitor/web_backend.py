@@ -13,6 +13,7 @@ from monitor.metrics import Metrics
 from monitor.segmentation_object import segmentation_object
 from monitor.stream import Stream
 from monitor.views import Plane
+from monitor.worklist_messages import Worklist
 
 KEPT_ARTEFACTS = 4
 """Artefacts held in memory: three pictures and the outlines are fetched of each."""
@@ -33,6 +34,7 @@ class WebBackend:
     metrics: Metrics
     derived: Path
     problems: Callable[[], list[str]]
+    worklist: Callable[[], Worklist]
     refresh_metrics: Callable[[], None]
 
     def __post_init__(self) -> None:

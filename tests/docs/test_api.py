@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from dicom_listener.headers import HeaderCode
 from dicom_listener.pixels import PixelCode
-from monitor import api, forecast_messages, messages
+from monitor import api, forecast_messages, messages, worklist_messages
 from monitor.web_backend import WebBackend
 from monitor.wire import Wire
 from segmentation.volume import GeometryCode
@@ -45,7 +45,9 @@ def types() -> dict[str, type[Wire]]:
     """Every type that is sent, but for the messages themselves."""
     found = {
         name: value
-        for name, value in (vars(messages) | vars(forecast_messages)).items()
+        for name, value in (
+            vars(messages) | vars(forecast_messages) | vars(worklist_messages)
+        ).items()
         if isinstance(value, type) and issubclass(value, Wire)
     }
     return {n: t for n, t in found.items() if n not in INTERNAL and "seq" not in t.model_fields}

@@ -184,6 +184,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/worklist": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Worklist
+         * @description Who is scheduled, as the worklist has last answered.
+         */
+        readonly get: operations["worklist_api_v1_worklist_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/healthz": {
         readonly parameters: {
             readonly query?: never;
@@ -748,6 +768,37 @@ export interface components {
             readonly type: "scan_progress";
         };
         /**
+         * ScheduledStep
+         * @description One scheduled procedure step of the worklist.
+         */
+        readonly ScheduledStep: {
+            /** Accession Number */
+            readonly accession_number: string;
+            /** Modality */
+            readonly modality: string;
+            /** Patient Birth Date */
+            readonly patient_birth_date: string;
+            /** Patient Id */
+            readonly patient_id: string;
+            /** Patient Name */
+            readonly patient_name: string;
+            /** Procedure Description */
+            readonly procedure_description: string;
+            /**
+             * Scheduled At
+             * Format: date-time
+             */
+            readonly scheduled_at: string;
+            /** Station Ae Title */
+            readonly station_ae_title: string;
+            /** Step Description */
+            readonly step_description: string;
+            /** Step Id */
+            readonly step_id: string;
+            /** Study Instance Uid */
+            readonly study_instance_uid: string;
+        };
+        /**
          * Series
          * @description One received series and what became of it.
          */
@@ -926,6 +977,20 @@ export interface components {
             readonly measurement_id: string;
             /** Views */
             readonly views: readonly components["schemas"]["View"][];
+        };
+        /**
+         * Worklist
+         * @description Who is scheduled, as the worklist has last answered.
+         */
+        readonly Worklist: {
+            /** Asked At */
+            readonly asked_at: string | null;
+            /** More */
+            readonly more: boolean;
+            /** Problem */
+            readonly problem: string | null;
+            /** Steps */
+            readonly steps: readonly components["schemas"]["ScheduledStep"][];
         };
     };
     responses: never;
@@ -1205,6 +1270,35 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Phase"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly worklist_api_v1_worklist_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Worklist"];
                 };
             };
             /** @description Default Response */
