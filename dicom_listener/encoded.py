@@ -33,6 +33,10 @@ MAXIMUM_VALUE_BYTES: Final = 1 << 16
 MAXIMUM_INFLATED_BYTES = 2 << 30
 """A deflated data set that grows beyond this is refused."""
 
+DEFLATED_GROWTH: Final = (64, 64 << 20)
+"""So is one that grows to more than so many times its size, unless that is less than the second
+number of bytes. Scans grow to twice or five times their size; a bomb to a thousand times."""
+
 DatasetCode = Literal["not_dicom", "truncated", "garbled", "too_large"]
 
 _UNDEFINED = 0xFFFFFFFF
@@ -180,8 +184,10 @@ def read_items(
 
 def _inflate(data: bytes | memoryview) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    growth, always = DEFLATED_GROWTH
+    bound = min(max(growth * len(data), always), MAXIMUM_INFLATED_BYTES)
     try:
-        inflated = inflater.decompress(data, MAXIMUM_INFLATED_BYTES)
+        inflated = inflater.decompress(data, bound)
     except zlib.error as error:
         raise DatasetError("garbled", "The deflated data set can't be inflated.") from error
     if inflater.unconsumed_tail:
