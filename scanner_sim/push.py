@@ -1,9 +1,13 @@
-"""Sending as a scanner does: C-STORE, over one association a scan or one an image."""
+"""Sending as a scanner does: C-STORE, over one association a scan or one an image; and, if asked
+to, MPPS and storage commitment.
+"""
 
 import logging
+import queue
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -11,7 +15,19 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event as NetworkEvent
+from pynetdicom.events import EventHandlerType
 
+from scanner_sim.performed import (
+    ALL_COMMITTED,
+    COMMITMENT,
+    COMMITMENT_INSTANCE,
+    PERFORMED_STEP,
+    REQUEST_COMMITMENT,
+    commitment_request,
+    step_begun,
+    step_ended,
+    step_uid,
+)
 from scanner_sim.procedure import Event, ScanEvent, StructuresEvent
 
 logger = logging.getLogger(__name__)
@@ -71,6 +87,11 @@ class Pusher:
         Pause before each object, as while a scanner reconstructs.
     stop
         Set to break off between two objects.
+    report_steps
+        Tell of each scan by MPPS: created before its first image, completed with the list of its
+        images after the last one, or discontinued when broken off.
+    commit
+        After each scan, ask for storage commitment, and wait for the report.
     """
 
     destination: Destination
@@ -78,14 +99,78 @@ class Pusher:
     association_per_image: bool = False
     slice_delay_s: float = 0.0
     stop: threading.Event | None = None
+    report_steps: bool = False
+    commit: bool = False
 
     def event(self, event: Event) -> int:
         """Send what an event holds; the number of objects sent."""
         if isinstance(event, ScanEvent):
-            return self.send(event.datasets)
+            return self.scan(event.datasets)
         if isinstance(event, StructuresEvent):
             return self.send([event.dataset])
         return 0
+
+    def scan(self, images: Sequence[Dataset]) -> int:
+        """Send the images of one scan, and tell of them; how many were taken.
+
+        Raises
+        ------
+        PushError
+            As ``send``; or what was told was not taken, or not all that was sent is committed.
+        """
+        if self.report_steps:
+            self.begin_step(images)
+        sent = self.send(images)
+        if self.report_steps and sent:
+            self.end_step(images[:sent], "COMPLETED" if sent == len(images) else "DISCONTINUED")
+        if self.commit and sent:
+            self.ask_commitment(images[:sent])
+        return sent
+
+    def begin_step(self, images: Sequence[Dataset]) -> None:
+        """N-CREATE of the performed procedure step of one scan; PushError when it is refused."""
+        begun = step_begun(images, self.calling_ae_title)
+        with self._association_for(PERFORMED_STEP) as association:
+            status, _ = association.send_n_create(begun, PERFORMED_STEP, step_uid(images))
+        self._check("a performed procedure step", status)
+
+    def end_step(self, images: Sequence[Dataset], status_word: str = "COMPLETED") -> None:
+        """N-SET at its end, with the list of its images; PushError when it is refused."""
+        ended = step_ended(images, status_word)
+        with self._association_for(PERFORMED_STEP) as association:
+            status, _ = association.send_n_set(ended, PERFORMED_STEP, step_uid(images))
+        self._check("a performed procedure step", status)
+
+    def ask_commitment(self, objects: Sequence[Dataset]) -> None:
+        """N-ACTION of storage commitment; wait for the report on the same association.
+
+        Raises
+        ------
+        PushError
+            The request is refused, no report comes, or not everything is committed.
+        """
+        reports: queue.SimpleQueue[tuple[int | None, threading.Thread]] = queue.SimpleQueue()
+
+        def take(event: NetworkEvent) -> tuple[int, None]:
+            reports.put((event.event_type, threading.current_thread()))
+            return _SUCCESS, None
+
+        information = commitment_request(objects)
+        handlers: list[EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, take)]
+        with self._association_for(COMMITMENT, handlers) as association:
+            status, _ = association.send_n_action(
+                information, REQUEST_COMMITMENT, COMMITMENT, COMMITMENT_INSTANCE
+            )
+            self._check("storage commitment", status)
+            try:
+                event_type, thread = reports.get(timeout=_TIMEOUT_S)
+            except queue.Empty as error:
+                raise PushError(f"{self.destination} does not report on commitment") from error
+            # pynetdicom answers in a thread of its own, which says at its end that the one of the
+            # association goes on, while a release waits for that to stand.
+            thread.join(_TIMEOUT_S)
+        if event_type != ALL_COMMITTED:
+            raise PushError(f"{self.destination} does not commit to all that was sent")
 
     def send(
         self, datasets: Sequence[Dataset], on_sent: Callable[[Dataset], None] | None = None
@@ -153,14 +238,35 @@ class Pusher:
             threading.Event().wait(self.slice_delay_s)
         return False
 
-    def _associate(self, ae: AE) -> Association:
+    @contextmanager
+    def _association_for(
+        self, sop_class: str, handlers: Sequence[EventHandlerType] = ()
+    ) -> Iterator[Association]:
+        ae = _entity(self.calling_ae_title)
+        ae.add_requested_context(sop_class)
+        association = self._associate(ae, handlers)
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+    def _check(self, what: str, status: Dataset) -> None:
+        code = getattr(status, "Status", None)
+        if code is None:
+            raise PushError(f"{self.destination}: no answer about {what}")
+        if code != _SUCCESS:
+            comment = getattr(status, "ErrorComment", "")
+            raise PushError(f"{self.destination} refused {what}: status 0x{code:04X} {comment}")
+
+    def _associate(self, ae: AE, handlers: Sequence[EventHandlerType] = ()) -> Association:
         target = self.destination
         association = ae.associate(
             target.host,
             target.port,
             ae_title=target.ae_title,
             max_pdu=MAX_PDU,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay), *handlers],
         )
         if not association.is_established:
             reason = "refused the association" if association.is_rejected else "cannot be reached"
@@ -192,13 +298,14 @@ class _Checkpoint(threading.Event):
     pynetdicom 3.0 closes its checkpoint and then looks whether the thread "is paused", which the
     thread also says for a moment when it is passing. On a busy machine it then takes our answer for
     a request and drops it, and the request times out. Here closing it waits until the thread
-    stands.
+    stands, after it has passed at least once since it was opened.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._change = threading.Condition()
         self._open = True
+        self._openings = 0
         self._standing = False
 
     def is_set(self) -> bool:
@@ -209,6 +316,8 @@ class _Checkpoint(threading.Event):
         """Let the thread pass."""
         with self._change:
             self._open = True
+            self._openings += 1
+            self._standing = False
             self._change.notify_all()
 
     def clear(self) -> None:
@@ -220,7 +329,8 @@ class _Checkpoint(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Stand here while it is closed."""
         with self._change:
-            while not self._open:
+            openings = self._openings
+            while not self._open and self._openings == openings:
                 self._standing = True
                 self._change.notify_all()
                 if not self._change.wait(timeout):
