@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -25,9 +25,7 @@ NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 def node(port: int, **changes: Any) -> Node:
     """A node on this machine."""
-    return Node(
-        **{"name": "Archive", "ae_title": "PACS", "host": "127.0.0.1", "port": port} | changes
-    )
+    return replace(Node("Archive", "PACS", "127.0.0.1", port), **changes)
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Archive:
 
 @contextmanager
 def provider(
-    contexts: Mapping[str, Sequence[str]], handlers: list[tuple[Any, Any]], *, port: int = 0
+    contexts: Mapping[str, Sequence[str]], handlers: list[Any], *, port: int = 0
 ) -> Iterator[int]:
     """pynetdicom as a provider of services; its port."""
     entity = AE("PACS")
