@@ -1,9 +1,9 @@
 """What the listener has done since it was started, for the metrics page."""
 
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
 
 MAXIMUM_PEERS: Final = 64
 """Peers that are counted apart. Where nobody is named, callers choose their own names, and could
@@ -73,49 +73,41 @@ class PeerCounts:
     """Bytes of data sets that were stored."""
 
 
-T = TypeVar("T", Counts, PeerCounts)
-
-
 class Counters:
     """Counts that many threads may add to."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = Counts()
-        self._peers: dict[str, PeerCounts] = {}
+        self._counts = asdict(Counts())
+        self._peers: dict[str, dict[str, int]] = {}
 
     def add(self, **amounts: int) -> None:
         """Add to the counters named by the keywords."""
         with self._lock:
-            self._counts = _sum(self._counts, amounts)
+            _add(self._counts, amounts)
 
     def add_for(self, peer: str, **amounts: int) -> None:
         """Add to the counters of one peer."""
         with self._lock:
-            if peer not in self._peers and len(self._peers) >= MAXIMUM_PEERS:
-                peer = OTHERS
-            self._peers[peer] = _sum(self._peers.get(peer, PeerCounts()), amounts)
+            if peer not in self._peers:
+                peer = peer if len(self._peers) < MAXIMUM_PEERS else OTHERS
+                self._peers.setdefault(peer, asdict(PeerCounts()))
+            _add(self._peers[peer], amounts)
 
     def read(self) -> Counts:
         """All counts at one moment."""
         with self._lock:
-            return self._counts
+            return Counts(**self._counts)
 
     def read_peers(self) -> Mapping[str, PeerCounts]:
         """Each peer's counts at one moment, by its name."""
         with self._lock:
-            return dict(self._peers)
+            return {name: PeerCounts(**counts) for name, counts in self._peers.items()}
 
 
-_NAMES: Final = {kind: frozenset(f.name for f in fields(kind)) for kind in (Counts, PeerCounts)}
-
-
-def _sum(counts: T, amounts: Mapping[str, int]) -> T:
-    _check(type(counts), amounts)
-    return replace(counts, **{name: getattr(counts, name) + n for name, n in amounts.items()})
-
-
-def _check(kind: type[Counts | PeerCounts], names: Iterable[str]) -> None:
-    unknown = set(names) - _NAMES[kind]
+def _add(counts: dict[str, int], amounts: Mapping[str, int]) -> None:
+    unknown = amounts.keys() - counts.keys()
     if unknown:
         raise ValueError(f"no such counter: {', '.join(sorted(unknown))}")
+    for name, amount in amounts.items():
+        counts[name] += amount
