@@ -3,15 +3,18 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from dicom_listener.events import PerformedSeries
-from dicom_listener.headers import ObjectHeader
+from dicom_listener.headers import ObjectHeader, read_header
 from dicom_listener.lists import Lists
+from dicom_listener.pixels import read_volume
 from dicom_listener.series import SeriesProgress
 from segmentation.volume import SlicePlane
-from tests.dicom_listener.objects import ROOT, header, heights
+from tests.dicom_listener.multi_frame import enhanced
+from tests.dicom_listener.objects import ROOT, ct_slice, header, heights, part10
 from tests.dicom_listener.story import Story
 
 ENHANCED = "1.2.840.10008.5.1.4.1.1.2.1"
@@ -466,3 +469,22 @@ def test_many_slices_cost_no_more_each() -> None:
     seconds(100)
     few = min(seconds(500) for _ in range(3))
     assert seconds(4000) < 8 * few * 4  # quadratic would be 64 times
+
+
+def test_the_order_of_frames_is_that_of_the_pixels(tmp_path: Path) -> None:
+    """From bytes to voxels: a series of two enhanced objects."""
+    story = Story()
+    paths: list[Path] = []
+    for heights_mm in ((5, 2, 3), (4, 1)):
+        part = enhanced([ct_slice(n, SliceThickness=3) for n in heights_mm])
+        paths.append(tmp_path / f"{len(paths)}.dcm")
+        paths[-1].write_bytes(part10(part))
+        story.object(read_header(paths[-1]))
+    story.released()
+    (ready,) = story.ready
+    assert (ready.completeness, ready.slices) == ("final", 5)
+    assert ready.stack is not None
+    assert ready.stack.order == (4, 1, 2, 3, 0)
+    volume = read_volume(paths)
+    assert volume.array[:, 0, 0].tolist() == [n - 1024 for n in range(1, 6)]
+    assert volume.origin_lps_mm.tolist() == ready.stack.origin_lps_mm.tolist()
