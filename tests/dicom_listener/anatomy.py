@@ -45,6 +45,18 @@ def _hu() -> NDArray[np.int16]:
 HU: Final = _hu()
 
 
+@dataclass(frozen=True)
+class Lattice:
+    """Voxels [z, y, x] in the patient, along the axes of the patient."""
+
+    hu: NDArray[np.int16]
+    origin_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float]
+
+
+ANATOMY: Final = Lattice(HU, ORIGIN_MM, SPACING_MM)
+
+
 @dataclass
 class Slice:
     """One slice, as the anatomy has it: first pixel's centre, direction cosines, pixels in HU."""
@@ -59,8 +71,10 @@ class Slice:
         self.position = self.position + np.array([x, y, z])
 
 
-def slices(row: str = "+x", column: str = "+y", stack: str = "+z") -> list[Slice]:
-    """The anatomy cut into slices.
+def slices(
+    row: str = "+x", column: str = "+y", stack: str = "+z", of: Lattice = ANATOMY
+) -> list[Slice]:
+    """The anatomy, or another one, cut into slices.
 
     ``row`` is the axis along which the column index grows, ``column`` the one along which the row
     index does, ``stack`` the one along which slices are sent; each ``+x`` (to the patient's left),
@@ -68,19 +82,19 @@ def slices(row: str = "+x", column: str = "+y", stack: str = "+z") -> list[Slice
     """
     axes = [AXES[name[1]] for name in (row, column, stack)]
     signs = [1 if name[0] == "+" else -1 for name in (row, column, stack)]
-    array = HU.transpose(2 - axes[2], 2 - axes[1], 2 - axes[0])
+    array = of.hu.transpose(2 - axes[2], 2 - axes[1], 2 - axes[0])
     array = array[:: signs[2], :: signs[1], :: signs[0]]
     vectors = [sign * np.eye(3)[axis] for axis, sign in zip(axes, signs, strict=True)]
-    start = np.array(ORIGIN_MM)
+    start = np.array(of.origin_mm)
     for axis, sign in zip(axes, signs, strict=True):
         if sign < 0:
-            start[axis] += (SIZE[axis] - 1) * SPACING_MM[axis]
-    step = vectors[2] * SPACING_MM[axes[2]]
+            start[axis] += (of.hu.shape[2 - axis] - 1) * of.spacing_mm[axis]
+    step = vectors[2] * of.spacing_mm[axes[2]]
     return [
         Slice(
             start + n * step,
             np.concatenate(vectors[:2]),
-            (SPACING_MM[axes[1]], SPACING_MM[axes[0]]),
+            (of.spacing_mm[axes[1]], of.spacing_mm[axes[0]]),
             np.ascontiguousarray(pixels),
         )
         for n, pixels in enumerate(array)
