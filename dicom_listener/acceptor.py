@@ -207,7 +207,7 @@ class Acceptor(threading.Thread):
         try:
             request = self._await_request()
         except WireError as error:
-            LOGGER.info("A connection from %s asked for nothing: %s", self.address, error)
+            LOGGER.debug("A connection from %s asked for nothing: %s", self.address, error)
             return
         except ProtocolError as error:
             self._say(_abort(_BY_PROVIDER, error.reason))

@@ -21,6 +21,8 @@ class Counts:
     """TCP connections let in."""
     connections_refused: int = 0
     """TCP connections of peers outside the allowed networks."""
+    connections_crowded_out: int = 0
+    """TCP connections without an association that were closed to make room for others."""
     associations: int = 0
     """Associations accepted."""
     associations_rejected: int = 0

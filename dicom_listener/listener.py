@@ -191,6 +191,7 @@ class Listener:
             may_connect=peers.may_connect,
             connected=lambda: self.counters.add(connections=1),
             refused=hosting.turned_away,
+            crowded_out=lambda: self.counters.add(connections_crowded_out=1),
             accept=lambda wire, address, tls: Acceptor(
                 wire, address, hosting, request_s=settings.request_s, tls=tls
             ),

@@ -89,6 +89,8 @@ class Visitors:
         Whether connections from an address are taken at all.
     connected, refused
         A connection was taken; was not.
+    crowded_out
+        One was closed to make room for others.
     accept
         The thread for a connection, not started.
     """
@@ -96,6 +98,7 @@ class Visitors:
     may_connect: Callable[[Address], bool]
     connected: Callable[[], None]
     refused: Callable[[Address], None]
+    crowded_out: Callable[[], None]
     accept: Callable[[Wire, Address, ssl.SSLContext | None], Acceptor]
 
 
@@ -178,8 +181,9 @@ class Server:
             (most, _), *_ = held.most_common(1)
             oldest = next(one for one in self._waiting if one.address == most)
             del self._waiting[oldest]
-        LOGGER.warning("Closing a connection from %s: it asks for nothing", oldest.address)
+        LOGGER.debug("Closing a connection from %s: it asks for nothing", oldest.address)
         oldest.wire.hang_up()
+        self._visitors.crowded_out()
 
     def settle(self, acceptor: Acceptor) -> None:
         """A connection has an association."""

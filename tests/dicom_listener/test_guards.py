@@ -229,6 +229,7 @@ def test_a_flood_from_one_address_closes_none_of_another(start: Start) -> None:
         try:
             until(lambda: len(closed(flood)) >= 20)
             assert slow.associate() == ASSOCIATE_AC
+            assert running.listener.counters.read().connections_crowded_out >= 20
         finally:
             for peer in flood:
                 peer.socket.close()
