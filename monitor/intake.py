@@ -134,8 +134,13 @@ class Intake:
         procedure = self._room.owner(progress.series_uid)
         if procedure is None:
             return
-        procedure.series[progress.series_uid].received = progress.received
+        record = procedure.series[progress.series_uid]
+        record.received = progress.received
         self._tell_progress(procedure, progress.series_uid, progress.received, progress.expected)
+        if progress.reopened and not record.reopened:
+            record.reopened = True
+            if not self.recovering:
+                self._outlet.note(procedure)
 
     def _tell_progress(
         self,
@@ -165,6 +170,7 @@ class Intake:
         steps.reached(steps.Step.COMPLETED)
         record = procedure.series[ready.series_uid]
         record.ready = ready
+        record.reopened = False
         record.received = ready.slices
         self._tell_progress(procedure, ready.series_uid, ready.slices, ready.slices, complete=True)
         self._go_on(procedure)

@@ -293,7 +293,8 @@ class Procedure:
         self.ice_seen = True
         assert record.ready is not None
         doubts = []
-        if record.ready.completeness == "provisional" or job.revision != record.ready.revision:
+        whole = record.ready.completeness != "provisional" and not record.reopened
+        if not whole or job.revision != record.ready.revision:
             why = record.ready.reason
             code = why.code if why is not None else "incomplete"
             text = why.text if why is not None else "More slices may follow."

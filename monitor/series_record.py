@@ -22,6 +22,8 @@ class SeriesRecord:
         Its latest object that is no slice of a volume.
     decided
         The revision that a verdict was given on.
+    reopened
+        Slices came after it was judged; it is being received until it is judged again.
     """
 
     uid: str
@@ -33,6 +35,7 @@ class SeriesRecord:
     role: Role | None = None
     reason: Reason | None = None
     decided: int = -1
+    reopened: bool = False
 
     @property
     def acquired_at(self) -> datetime | None:
@@ -76,7 +79,7 @@ class SeriesRecord:
     def status(self) -> str:
         """As in ``messages.Series``."""
         if self.ready is not None:
-            return self.ready.completeness
+            return "receiving" if self.reopened else self.ready.completeness
         return "stored" if self.other is not None else "receiving"
 
     def message(self) -> messages.Series:
