@@ -5,11 +5,13 @@ takes all that has come at once, so that the busier it is, the fewer calls it ma
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
 import ssl
 import struct
+import termios
 import threading
 import time
 from typing import Final, Literal
@@ -26,6 +28,7 @@ BUFFER_BYTES: Final = 512 << 10
 """Read at once, when it comes to objects: some PDUs of the usual 128 KiB."""
 
 _FIRST_BYTES = 16 << 10
+_RESET = struct.pack("ii", 1, 0)
 _HEADER = struct.Struct(">BxL")
 
 Waited = Literal["bytes", "woken", "silence"]
@@ -191,5 +194,9 @@ class Wire:
         """Let go of the connection."""
         with self._lock:
             self._closed = True
+            with contextlib.suppress(OSError):
+                if struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))[0]:
+                    # The peer has not taken it in all that time: the system need not keep it.
+                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._socket.close()
             os.close(self._wake)
