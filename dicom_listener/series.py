@@ -199,14 +199,10 @@ class SeriesAssembler:
         if step.status == "IN PROGRESS":
             return []
         outputs: list[AssemblerOutput] = []
+        broken_off = step.status == "DISCONTINUED"
         for one in step.series:
-            outputs += self.listed(
-                one.series_instance_uid,
-                one.instance_uids,
-                "mpps",
-                step.at,
-                discontinued=step.status == "DISCONTINUED",
-            )
+            uid, named = one.series_instance_uid, one.instance_uids
+            outputs += self.listed(uid, named, "mpps", step.at, discontinued=broken_off)
         return outputs
 
     def commitment_requested(self, request: CommitmentRequested) -> list[AssemblerOutput]:

@@ -457,12 +457,12 @@ def test_many_slices_cost_no_more_each() -> None:
         story.slices(heights(20))
         story.released()
         headers = [header(z, 2) for z in heights(count, start_mm=30)]
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for n, one in enumerate(headers):
             story.object(one, association=str(n))
             story.asked(one)
             story.released(str(n))
-        elapsed = time.perf_counter() - begin
+        elapsed = time.thread_time() - begin
         assert len(story.ready) == 1
         return elapsed
 
