@@ -5,6 +5,7 @@ so that a process pool and a cluster's executor serve alike. Nothing here knows 
 roles or the network.
 """
 
+import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,22 +115,30 @@ def build_structures(contoured: Sequence[Contoured]) -> tuple[Structure, ...] | 
 
 
 def prepare_reference(
-    planning: Sequence[Path], baseline: Sequence[Path], structures: tuple[Structure, ...]
+    planning: Sequence[Path],
+    baseline: Sequence[Path],
+    structures: tuple[Structure, ...],
+    decoded: Path | None = None,
 ) -> Reference | Refused:
-    """Read both scans and make what later scans are compared with."""
+    """Read both scans and make what later scans are compared with.
+
+    ``decoded`` is a folder of frames that were decoded ahead of time.
+    """
     step = progress.step()
     try:
-        before = read_volume(planning, step)
-        after = before if baseline == planning else read_volume(baseline, step)
+        before = read_volume(planning, step, decoded)
+        after = before if baseline == planning else read_volume(baseline, step, decoded)
         return prepare(before, after, structures, same_scan=before is after, step=step)
-    except (NotAssessable, GeometryError, PixelError) as error:
-        return Refused(error.code, error.text)
-    except OSError as error:
-        return Refused("unreadable", f"A stored file can't be read ({error.strerror}).")
+    except (NotAssessable, GeometryError, PixelError, OSError) as error:
+        return _refused(error)
 
 
 def measure(
-    scan: Sequence[Path], reference: Reference, output: Path, moment: Moment
+    scan: Sequence[Path],
+    reference: Reference,
+    output: Path,
+    moment: Moment,
+    decoded: Path | None = None,
 ) -> Found | Refused:
     """Read a scan, measure it, and keep what pictures and segmentation are later made of.
 
@@ -139,6 +148,8 @@ def measure(
         File that the artefact is written to when the scan is measured.
     moment
         When the scan was taken, and what was measured before it.
+    decoded
+        Folder of frames that were decoded ahead of time.
     """
     step = progress.step()
     seconds: dict[str, float] = {}
@@ -152,17 +163,33 @@ def measure(
         last = now
 
     try:
-        volume = read_volume(scan, step)
+        volume = read_volume(scan, step, decoded)
         stage("reading")
         assessed = assess(volume, reference, moment, stage=stage, step=step)
-    except (NotAssessable, GeometryError, PixelError) as error:
-        return Refused(error.code, error.text)
-    except OSError as error:
-        return Refused("unreadable", f"A stored file can't be read ({error.strerror}).")
+    except (NotAssessable, GeometryError, PixelError, OSError) as error:
+        return _refused(error)
     shown = _shown(volume, reference, assessed)
     artefact.save(output, shown, volume, reference.structures, assessed)
     stage("keeping")
     return _numbers(assessed, seconds)
+
+
+def _refused(error: NotAssessable | GeometryError | PixelError | OSError) -> Refused:
+    """What it means for the scan.
+
+    Raises
+    ------
+    MemoryError
+        Nothing: it lies in the process.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
+            raise MemoryError from error
+        cause = cause.__cause__
+    if isinstance(error, OSError):
+        return Refused("unreadable", f"A stored file can't be read ({error.strerror}).")
+    return Refused(error.code, error.text)
 
 
 def _shown(volume: Volume, reference: Reference, assessed: Assessed) -> Volume:

@@ -23,7 +23,8 @@ from monitor import messages
 from monitor.alerts import Finding
 from monitor.clock import Clock
 from monitor.config import Settings
-from monitor.procedure import Procedure
+from monitor.decoding import Decoding
+from monitor.procedure import DECODED, Procedure
 from monitor.room import Room
 from monitor.stream import Data
 from monitor.structures import StructureSetError, read_structure_set
@@ -68,6 +69,7 @@ class Intake:
         self._room = room
         self._outlet = outlet
         self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
+        self._decoding = Decoding(settings.storage.directory / "derived" / DECODED)
         self.trouble = Trouble()
         self.recovering = False
 
@@ -101,6 +103,10 @@ class Intake:
         """When ``look`` is due next; None while nothing is waited for."""
         return self._assembler.next_deadline()
 
+    def close(self) -> None:
+        """End what runs beside."""
+        self._decoding.close()
+
     def _object(self, stored: ObjectStored) -> None:
         procedure = self._room.admit(stored)
         for changed in self._room.take_changed():
@@ -110,6 +116,8 @@ class Intake:
             if self._room.current is not None and not self.recovering:
                 self._outlet.consider(self._room.current, self._room.foreign_finding())
             return
+        if not self.recovering:
+            self._decoding.offer(stored)
         self._series(
             self._assembler.add(
                 stored.header,
@@ -139,6 +147,9 @@ class Intake:
         self._tell_progress(procedure, progress.series_uid, progress.received, progress.expected)
         if progress.reopened and not record.reopened:
             record.reopened = True
+            doubted = procedure.doubt(record)
+            if doubted is not None:
+                self._outlet.send(doubted)
             if not self.recovering:
                 self._outlet.note(procedure)
 

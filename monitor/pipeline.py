@@ -127,6 +127,7 @@ class Pipeline:
         self._stopping.set()
         self.knock()
         self._thread.join(timeout=30)
+        self._intake.close()
 
     def knock(self) -> None:
         """There may be something new in the feed; from any thread, never waits."""

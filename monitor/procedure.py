@@ -25,6 +25,9 @@ from monitor.structures import StructureSet
 from segmentation.assessment import Reference
 from segmentation.structures import Structure
 
+DECODED = "decoded"
+"""Name of the folder, beside the artefacts, of slices that were decoded ahead of time."""
+
 
 @dataclass(eq=False)
 class Procedure:
@@ -201,7 +204,13 @@ class Procedure:
             self.series[self.baseline_uid].order,
             self.measurements,
         )
-        arguments = (record.paths, self.reference, self.artefact(measurement_id), moment)
+        arguments = (
+            record.paths,
+            self.reference,
+            self.artefact(measurement_id),
+            moment,
+            self.derived / DECODED,
+        )
         return Job(
             "measure",
             record.uid,
@@ -214,7 +223,7 @@ class Procedure:
 
     def _reference_job(self, planning: SeriesRecord, baseline: SeriesRecord) -> Job:
         assert baseline.ready is not None
-        arguments = (planning.paths, baseline.paths, self.structures)
+        arguments = (planning.paths, baseline.paths, self.structures, self.derived / DECODED)
         return Job(
             "reference",
             baseline.uid,
@@ -309,6 +318,19 @@ class Procedure:
         )
         return self._decide(record, Role.MONITORING, measurement, job.revision)
 
+    def doubt(self, record: SeriesRecord) -> messages.Measurement | None:
+        """A scan that was measured as final grows: its figures are provisional from now on."""
+        for n, measurement in enumerate(self.measurements):
+            if (
+                measurement.series_instance_uid == record.uid
+                and measurement.assessment is Assessment.FINAL
+            ):
+                reasons = [_GROWING, *measurement.reasons]
+                changed = {"assessment": Assessment.PROVISIONAL, "reasons": reasons}
+                self.measurements[n] = measurement.model_copy(update=changed)
+                return self.measurements[n]
+        return None
+
     def _frozen_yet(self, record: SeriesRecord) -> bool:
         phase = self.phase_at(record.order)
         return self.ice_seen or (phase is not None and phase.cycle > 0)
@@ -384,6 +406,7 @@ _ONE_TUMOUR = Reason(
     code="no_tumour",
     text="The structure set must hold exactly one structure named as the tumour.",
 )
+_GROWING = Reason(code="incomplete", text="More slices of this scan are coming.")
 _PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
 _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")
 _EARLIER_BASELINE = Reason(

@@ -46,13 +46,17 @@ def _begin(progress: Progress) -> None:
     """First thing in each process."""
     os.nice(NICENESS)
     analysis.warm_up()
-    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    end_with_parent()
     _progress.set(progress)
     progress.begin()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A killed service can't end its processes, and nothing else would: they wait for jobs."""
+    threading.Thread(target=_await_parent, name="end-with-parent", daemon=True).start()
+
+
+def _await_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -122,6 +126,7 @@ class Workers:
         logger.warning("Analysis processes are replaced (%d since start)", self.restarts)
         self._end()
         self._executor = self._make()
+        self.warm()
 
     def close(self) -> None:
         """End all processes, and wait until they are gone."""
@@ -136,7 +141,8 @@ class Workers:
         if not isinstance(pool, ProcessPool):
             pool.shutdown(wait=False, cancel_futures=True)
             return
-        for child in multiprocessing.active_children():  # the pool's; we start no others
+        # The pool's, and the one that decodes ahead, which is started again when it is needed.
+        for child in multiprocessing.active_children():
             child.kill()
         # With its processes gone the pool's own thread ends; waiting for it may take a while.
         ending = threading.Thread(

@@ -9,15 +9,16 @@ import pytest
 from dicom_listener.events import AssociationEnded, ObjectStored, Receipt
 from monitor.alerts import Finding
 from monitor.clock import Clock
-from monitor.config import Settings
+from monitor.config import Settings, StorageSection
 from monitor.intake import Intake
 from monitor.journal_writer import JournalWriter
-from monitor.messages import ScanProgress
+from monitor.messages import Assessment, Measurement, ScanProgress
 from monitor.metrics import Metrics
 from monitor.procedure import Procedure
 from monitor.room import Room
 from monitor.stream import Data
 from tests.dicom_listener.objects import at, header, heights
+from tests.monitor.made import measurement
 
 
 class Page:
@@ -26,11 +27,14 @@ class Page:
     def __init__(self) -> None:
         self.states: list[list[str]] = []
         self.progress: list[tuple[int, bool]] = []
+        self.measurements: list[Measurement] = []
 
     def send(self, data: Data) -> None:
         """A message."""
         if isinstance(data, ScanProgress):
             self.progress.append((data.received, data.complete))
+        if isinstance(data, Measurement):
+            self.measurements.append(data)
 
     def note(self, procedure: Procedure) -> None:
         """The procedure has changed."""
@@ -58,7 +62,7 @@ def slices(intake: Intake, z_mm: Sequence[float], association: str, from_s: floa
 
 
 def test_a_late_slice_takes_back_what_was_said(page: Page, tmp_path: Path) -> None:
-    settings = Settings()
+    settings = Settings(storage=StorageSection(directory=tmp_path))
     url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
     with closing(JournalWriter(url, Metrics())) as journal:
         room = Room(settings, Clock(), journal, any_patient=False)
@@ -66,8 +70,17 @@ def test_a_late_slice_takes_back_what_was_said(page: Page, tmp_path: Path) -> No
         slices(intake, heights(5), "a", 0.0)
         assert page.states[-1] == ["final"]
         assert page.progress[-1] == (5, True)
+        procedure = room.current
+        assert procedure is not None
+        final = measurement(series_instance_uid=next(iter(procedure.series)))
+        procedure.measurements.append(final)
         before = len(page.states)
         slices(intake, [15, 18], "b", 10.0)
+        (doubted,) = page.measurements  # told once, with the same figures
+        assert doubted.assessment is Assessment.PROVISIONAL
+        assert doubted.reasons[0].code == "incomplete"
+        assert doubted.tumour == final.tumour
+        assert procedure.measurements == [doubted]
         assert page.states[before:] == [["receiving"]]  # told once
         assert page.progress[-1] == (7, False)
         intake.look(at(20))
