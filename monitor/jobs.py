@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -117,8 +118,8 @@ class Jobs:
         again = running.tries < TRIES
         if again:
             self._wait_again(running, running.tries + 1)
-        if isinstance(error, MemoryError):  # what has filled its memory may still be there
-            self._renew()
+        if error is not None and not isinstance(error, BrokenProcessPool):
+            self._renew()  # what made it fail may be in its process: memory that is full, say
         self._start()
         return None if again else Refused("analysis_failed", "The analysis failed twice.")
 

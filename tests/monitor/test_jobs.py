@@ -252,8 +252,8 @@ def test_what_dies_takes_no_other_with_it(two: Workers, tmp_path: Path) -> None:
     assert len(list(marks.iterdir())) == 2
 
 
-def test_a_process_without_memory_is_replaced(workers: Workers, tmp_path: Path) -> None:
-    """What has filled it may still be there: the second try is in another one."""
+def test_a_process_in_which_a_job_failed_is_replaced(workers: Workers, tmp_path: Path) -> None:
+    """What has filled its memory may still be there: the second try is in another one."""
     desk = Desk(workers)
     desk.ask("large", too_much, tmp_path)
     assert desk.answer("large").code == "analysis_failed"
