@@ -8,15 +8,23 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+_FIRST_MARKER: Final = 0xFFC0
 _SOI: Final = 0xFFD8
 _SOS: Final = 0xFFDA
 _SOC: Final = 0xFF4F
 _SIZ: Final = 0xFF51
 _COD: Final = 0xFF52
 _SOT: Final = 0xFF90
+_DHT: Final = 0xFFC4
+_DRI: Final = 0xFFDD
+_UNNEEDED: Final = frozenset((*range(0xFFE0, 0xFFF0), 0xFFFE, 0xFFDB))
+"""APPn, COM, and quantization tables, which lossless JPEG has no use for."""
 _LOSSLESS_FRAME: Final = 0xFFC3
 _JPEG_LS_FRAME: Final = 0xFFF7
 _FRAMES: Final = frozenset({*range(0xFFC0, 0xFFD0), _JPEG_LS_FRAME} - {0xFFC4, 0xFFC8, 0xFFCC})
+
+END_OF_CODESTREAM: Final = b"\xff\xd9"
+"""EOI of JPEG and JPEG-LS, EOC of JPEG 2000."""
 
 MAXIMUM_SEGMENTS: Final = 1000
 """Marker segments before the first scan or tile-part, beyond which it is looked for no more."""
@@ -60,6 +68,8 @@ def _jpeg(data: bytes | memoryview) -> Codestream | None:
     at, kind, size = 2, 0, (0, 0, 0)
     for _ in range(MAXIMUM_SEGMENTS):
         marker, length = struct.unpack_from(">HH", data, at)
+        if marker < _FIRST_MARKER or length < 2:
+            return None
         if marker in _FRAMES:
             kind = marker
             size = struct.unpack_from(">HHB", data, at + 5)
@@ -87,3 +97,60 @@ def _jpeg_2000(data: bytes | memoryview) -> Codestream | None:
             return None
         at += 2 + length
     return None
+
+
+def lossless_jpeg(data: bytes) -> bytes | None:
+    """A lossless JPEG frame of one component without what its decoder need not see.
+
+    The decoder that is used ends the whole process over some codestreams that are none, even over a
+    comment. So each segment is looked at before, and the unneeded ones are left out. None when one
+    is wrong, or is none that belongs there (ISO 10918-1, annexes B and H).
+    """
+    kept, at = [data[:2]], 2
+    tables: set[int] = set()
+    try:
+        for _ in range(MAXIMUM_SEGMENTS):
+            marker, length = struct.unpack_from(">HH", data, at)
+            segment = data[at : at + 2 + length]
+            body = segment[4:]
+            if marker == _SOS:
+                count, _, table, predictor, band, _ = struct.unpack("6B", body)
+                right = count == 1 and table >> 4 in tables and 1 <= predictor <= 7 and band == 0
+                return b"".join((*kept, data[at:])) if right else None
+            if marker == _LOSSLESS_FRAME:
+                precision, _, _, count, _, sampling, _ = struct.unpack(">BHH4B", body)
+                right = 2 <= precision <= 16 and count == 1 and sampling == 0x11
+            elif marker == _DHT:
+                found = _huffman_tables(body)
+                tables.update(found)
+                right = bool(found)
+            elif marker == _DRI:
+                right = len(body) == 2
+            else:
+                right = marker in _UNNEEDED and length >= 2
+                segment = b""
+            if not right:
+                return None
+            kept.append(segment)
+            at += 2 + length
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def _huffman_tables(body: bytes) -> list[int]:
+    """Which tables a DHT segment defines; none when it is wrong."""
+    found = []
+    while body:
+        lengths, symbols = body[1:17], body[17 : 17 + sum(body[1:17])]
+        codes = sum(count << 15 - n for n, count in enumerate(lengths))
+        if (
+            body[0] > 3
+            or not 0 < sum(lengths) == len(symbols)
+            or codes > 0xFFFF
+            or max(symbols) > 16
+        ):
+            return []
+        found.append(body[0])
+        body = body[17 + len(symbols) :]
+    return found

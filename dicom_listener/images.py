@@ -30,7 +30,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_listener.codestreams import read_codestream, starts_codestream
+from dicom_listener.codestreams import (
+    END_OF_CODESTREAM,
+    lossless_jpeg,
+    read_codestream,
+    starts_codestream,
+)
 from dicom_listener.encoded import DatasetError, PixelSpan, parse_dataset, split_syntax
 from dicom_listener.headers import (
     HEADER_TAGS,
@@ -49,6 +54,9 @@ LOGGER = logging.getLogger(__name__)
 
 MAXIMUM_FRAME_PIXELS: Final = 1 << 24
 """Rows times columns, 4096 x 4096; CT has 512 x 512, and 2048 x 2048 at most."""
+
+LAST_BYTES: Final = 16
+"""Within so many bytes of a compressed frame's end its codestream ends; the rest is padding."""
 
 SLOPES: Final = (1e-6, 1e3)
 """Rescale slopes, plus or minus, outside of these are no scale of Hounsfield units."""
@@ -87,7 +95,7 @@ PIXEL_TAGS: Final = HEADER_TAGS | {
 DECODERS: Final[dict[str, str]] = {
     JPEGLosslessSV1: "gdcm",
     JPEGLossless: "gdcm",
-    JPEGLSLossless: "gdcm",
+    JPEGLSLossless: "pyjpegls",
     JPEG2000Lossless: "pylibjpeg",
     JPEG2000: "pylibjpeg",
     RLELossless: "pydicom",
@@ -319,13 +327,19 @@ def _decode(frame: bytes, syntax: str, layout: Layout) -> NDArray[Any]:
     """One frame's layout."""
     if syntax != RLELossless:
         codestream = read_codestream(frame)
-        if codestream is None:
+        # Decoders fill up what is missing at the end of a codestream, and say nothing.
+        if codestream is None or END_OF_CODESTREAM not in frame[-LAST_BYTES:]:
             raise PixelError("undecodable", "A compressed frame is not what its syntax says.")
         if not codestream.reversible:
             raise PixelError("lossy", "A frame was compressed with loss; it is not measured.")
         size = (codestream.rows, codestream.columns, codestream.components)
         if size != (layout.rows, layout.columns, 1):
             raise PixelError("bad_pixels", "The compressed pixels don't fill the matrix.")
+    if syntax in (JPEGLosslessSV1, JPEGLossless):
+        bare = lossless_jpeg(frame)
+        if bare is None:
+            raise PixelError("undecodable", "A compressed frame is not what its syntax says.")
+        frame = bare
     items = struct.pack("<HHLHHL", 0xFFFE, 0xE000, 0, 0xFFFE, 0xE000, len(frame)) + frame
     options: dict[str, Any] = {
         "rows": layout.rows,

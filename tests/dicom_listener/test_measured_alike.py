@@ -20,7 +20,7 @@ from segmentation.volume import Volume
 from tests.dicom_listener.anatomy import Lattice, datasets, new_uid, slices, write
 from tests.dicom_listener.multi_frame import enhanced
 from tests.dicom_listener.test_syntaxes import convert
-from tests.quick_case import QuickCase, read
+from tests.quick_case import QuickCase
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Plain:
     """The last scan of the quick case, as it was sent, and what is measured on it."""
 
     reference: Reference
-    slices: list[FileDataset]
+    files: list[Path]
     volume: Volume
     measured: Assessed
 
@@ -44,7 +44,7 @@ def plain(quick: QuickCase) -> Plain:
     )
     scan = quick.monitoring[-1]
     volume = read_volume(scan.files)
-    return Plain(reference, read(scan.folder), volume, assess(volume, reference))
+    return Plain(reference, scan.files, volume, assess(volume, reference))
 
 
 def descending(scan: list[FileDataset], folder: Path) -> list[Path]:
@@ -92,8 +92,8 @@ WAYS: Final[dict[str, Callable[[list[FileDataset], Path], list[Path]]]] = {
 def test_to_the_last_digit(
     plain: Plain, tmp_path: Path, way: Callable[[list[FileDataset], Path], list[Path]]
 ) -> None:
-    paths = way([pydicom.dcmread(ds.filename) for ds in plain.slices], tmp_path)
-    assert sum(read_header(path).number_of_frames for path in paths) == len(plain.slices)
+    paths = way([pydicom.dcmread(path) for path in plain.files], tmp_path)
+    assert sum(read_header(path).number_of_frames for path in paths) == len(plain.files)
     found = assess(read_volume(paths), plain.reference)
     assert found.margin.margin_mm == plain.measured.margin.margin_mm
     assert found.margin.covered_fraction == plain.measured.margin.covered_fraction

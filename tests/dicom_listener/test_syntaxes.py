@@ -232,6 +232,24 @@ def test_a_frame_that_is_none(tmp_path: Path, bad: str) -> None:
     assert code == ("bad_pixels" if bad == "size" else "undecodable")
 
 
+@pytest.mark.parametrize(
+    ("command", "package", "syntax"),
+    [
+        ("dcmcjpeg +e1 +un", "dcmtk", JPEGLosslessSV1),
+        ("dcmcjpls +el +un", "dcmtk", JPEGLSLossless),
+        ("gdcmconv --j2k", "libgdcm-tools", JPEG2000Lossless),
+    ],
+)
+def test_a_frame_that_ends_too_early(
+    tmp_path: Path, command: str, package: str, syntax: str
+) -> None:
+    """Decoders would fill it up."""
+    frames = frames_by(tmp_path, command, package)
+    frames[3] = frames[3][: len(frames[3]) * 2 // 3 & ~1]
+    whole = compressed(enhanced(twelve_bits()), frames, syntax)
+    assert refusal(write(tmp_path / "frames", [whole], syntax)) == "undecodable"
+
+
 OFFSETS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
     "a table": encapsulate,
     "an empty table": lambda frames: encapsulate(frames, has_bot=False),
