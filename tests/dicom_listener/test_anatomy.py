@@ -275,9 +275,9 @@ def test_what_is_no_volume(
 
 
 TWICE: dict[str, dict[str, Any]] = {
-    "another acquisition": {"AcquisitionNumber": 2},
-    "another time": {"AcquisitionTime": "090130"},
-    "another phase": {"TemporalPositionIdentifier": 2},
+    "the same places in another acquisition": {"AcquisitionNumber": 2},
+    "the same places at another time": {"AcquisitionTime": "090130"},
+    "the same places in another phase": {"TemporalPositionIdentifier": 2},
 }
 
 
