@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := dicom_listener monitor scanner_sim segmentation tests benchmarks web_ui
 PAGE_SOURCES := $(shell find web_ui -path web_ui/node_modules -prune -o -path web_ui/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install demo serve test check format unit peers types bench lock clean
+.PHONY: help install demo serve test check format unit peers types conformance bench lock clean
 help:            ## what can be made here
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
@@ -48,6 +48,9 @@ format: install  ## mend what the formatter and linter can
 types: install   ## the page's types from the API's description
 	$(BIN)/python -m monitor.openapi > web_ui/openapi.json
 	$(BIN)/python web_ui/npm.py run --silent types
+
+conformance: install  ## the tables of docs/conformance.md and docs/connecting-a-scanner.md, from the code
+	$(BIN)/python -m tests.docs.conformance
 
 bench: install   ## accuracy, speed of the analysis, latency, and receiving, as tables; writes docs/accuracy.md
 	$(BIN)/python -m benchmarks $(BENCH)

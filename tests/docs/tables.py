@@ -36,3 +36,18 @@ def rows(text: str) -> Iterator[list[str]]:
 def quoted(cell: str) -> list[str]:
     """What stands in backticks."""
     return re.findall(r"`([^`]+)`", cell)
+
+
+def replaced(document: str, name: str, content: str) -> str:
+    """A document with what stands between the marks of that name written anew."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, _, rest = document.partition(begin)
+    _, _, after = rest.partition(end)
+    assert before, f"{name} is not in the document"
+    assert after, f"{name} has no end in the document"
+    return f"{before}{begin}{content}{end}{after}"
+
+
+def write(name: str, text: str) -> None:
+    """Write a document by its path from the root."""
+    (ROOT / name).write_text(text, encoding="utf-8")

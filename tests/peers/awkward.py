@@ -26,6 +26,7 @@ from dicom_listener.outgoing import Outgoing, OutgoingError
 from dicom_listener.spool import Spool
 from tests.conftest import needed
 from tests.dicom_listener.conftest import Sink, until
+from tests.docs.tables import replaced
 from tests.peers.orthanc import Orthanc, orthanc_program, running_orthanc
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "real-peers.md"
@@ -303,16 +304,6 @@ def _said(program: str, pattern: str, name: str) -> str:
     said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     found = re.search(pattern, said)
     return f"{name} {found[1] if found else '?'}"
-
-
-def replaced(document: str, name: str, content: str) -> str:
-    """A document with what stands between the marks of that name written anew."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, _, rest = document.partition(begin)
-    _, _, after = rest.partition(end)
-    assert before, f"{name} is not in the document"
-    assert after, f"{name} has no end in the document"
-    return f"{before}{begin}{content}{end}{after}"
 
 
 def main() -> None:
