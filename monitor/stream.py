@@ -17,7 +17,8 @@ from monitor.clock import Clock
 from monitor.wire import Wire
 
 CLIENT_QUEUE = 256
-"""Messages that may wait for one client: over four minutes of heartbeats."""
+"""Messages that may wait for one client: over four minutes of heartbeats. As many may wait for the
+event loop; with more it is as if every client were too slow."""
 
 _MESSAGE: TypeAdapter[messages.ServerMessage] = TypeAdapter(messages.ServerMessage)
 
@@ -71,7 +72,11 @@ class Subscription:
         try:
             self._waiting.put_nowait(text)
         except asyncio.QueueFull:
-            self._overrun = True
+            self.overrun()
+
+    def overrun(self) -> None:
+        """A message for it was dropped."""
+        self._overrun = True
 
 
 class Stream:
@@ -89,6 +94,9 @@ class Stream:
         self._snapshot = snapshot
         self._latest = snapshot()
         self._seq = 0
+        self._handed_over = 0  # to the loop, counted by the publisher
+        self._taken = 0  # by the loop
+        self._dropped = False
         self._clients: set[Subscription] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -107,13 +115,22 @@ class Stream:
         if loop is None:
             self._latest = snapshot
             return
+        if self._handed_over - self._taken >= CLIENT_QUEUE:
+            self._dropped = True
+            return
         try:
-            loop.call_soon_threadsafe(self._send, data, snapshot)
+            loop.call_soon_threadsafe(self._send, data, snapshot, self._dropped)
+            self._handed_over += 1
+            self._dropped = False
         except RuntimeError:  # the loop was closed between the two lines
             logger.info("The web side has ended; a message stays in the journal only")
 
-    def _send(self, data: Data, snapshot: messages.Snapshot) -> None:
+    def _send(self, data: Data, snapshot: messages.Snapshot, after_dropped: bool) -> None:  # noqa: FBT001  by the loop
+        self._taken += 1
         self._latest = snapshot
+        if after_dropped:
+            for client in self._clients:
+                client.overrun()
         self._seq += 1
         text = self._text(_TYPES[type(data)], data)
         for client in self._clients:

@@ -155,6 +155,31 @@ def test_publishing_from_another_thread_never_waits() -> None:
     on_loop(test)
 
 
+def test_a_loop_that_is_held_up_does_not_gather_messages_without_end() -> None:
+    """With more than may wait some are dropped, and no client goes on as if it had them all."""
+
+    async def test() -> None:
+        state: State = []
+        stream = stream_of(state)
+        stream.attach(asyncio.get_running_loop())
+        client = stream.subscribe()
+        await take(client, 1)
+        for n in range(CLIENT_QUEUE):
+            stream.publish(progress(n))
+        state.append(measurement(1))
+        stream.publish(state[-1])  # dropped
+        await settled()
+        await take(client, CLIENT_QUEUE)  # it has kept up, but for what was never handed over
+        stream.publish(progress(1))
+        await settled()
+        with pytest.raises(SlowClient):
+            await client.next()
+        (first,) = await take(stream.subscribe(), 1)
+        assert len(first["data"]["measurements"]) == 1
+
+    on_loop(test)
+
+
 def test_before_the_web_is_up_the_state_is_kept() -> None:
     async def test() -> None:
         state: State = []
