@@ -4,6 +4,18 @@ from types import ModuleType
 
 import pytest
 from pydicom.uid import UID
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    AsynchronousOperationsWindowNegotiation,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
+)
+from pynetdicom.presentation import build_context
 
 from dicom_listener import (
     attributes,
@@ -181,3 +193,40 @@ def test_the_keys_that_match_are_keys_that_are_asked() -> None:
     named = {word for row in table for word in row[2].split(", ")}
     assert named
     assert named <= asked
+
+
+def test_what_it_says_to_be_read_over_is_not_answered() -> None:
+    window = AsynchronousOperationsWindowNegotiation()
+    window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 5
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid = UID(syntaxes.CT_IMAGE_STORAGE)
+    role.scu_role, role.scp_role = True, True
+    extended = SOPClassExtendedNegotiation()
+    extended.sop_class_uid, extended.service_class_application_information = (
+        role.sop_class_uid,
+        b"\1",
+    )
+    user = UserIdentityNegotiation()
+    user.user_identity_type, user.primary_field = 1, b"somebody"
+    user.positive_response_requested = True
+    length = MaximumLengthNotification()
+    implementation = ImplementationClassUIDNotification()
+    implementation.implementation_class_uid = UID("1.2.3")
+    asked = A_ASSOCIATE()
+    asked.application_context_name = UID(negotiation.APPLICATION_CONTEXT_NAME)
+    asked.calling_ae_title, asked.called_ae_title = "CT1", "ICEMARGIN"
+    asked.presentation_context_definition_list = [build_context(syntaxes.VERIFICATION)]
+    asked.presentation_context_definition_list[0].context_id = 1
+    asked.user_information = [length, implementation, window, role, extended, user]
+    request = A_ASSOCIATE_RQ()
+    request.from_primitive(asked)
+    read_in = negotiation.read_request(memoryview(request.encode())[6:])
+    _, answer = negotiation.negotiate(read_in, peers.SERVICES, 131072)
+    accepted = A_ASSOCIATE_AC()
+    accepted.decode(answer)
+    items = accepted.to_primitive().user_information
+    assert [type(item) for item in items] == [
+        MaximumLengthNotification,
+        ImplementationClassUIDNotification,
+        ImplementationVersionNameNotification,
+    ]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.docs.tables import replaced
 from tests.peers import awkward
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # pydicom warns of the files
@@ -20,7 +21,7 @@ def document() -> str:
 
 def test_files_of_packages(document: str) -> None:
     table = awkward.packages_table()
-    assert awkward.replaced(document, "packages", awkward.markdown(table)) == document, HINT
+    assert replaced(document, "packages", awkward.markdown(table)) == document, HINT
 
 
 @pytest.mark.shared_data
@@ -28,4 +29,4 @@ def test_files_of_collections(document: str) -> None:
     if not awkward.COLLECTIONS.is_dir():
         pytest.skip(f"THE DEVELOPMENT DATA ARE NOT HERE: {awkward.COLLECTIONS}")
     table = awkward.collections_table()
-    assert awkward.replaced(document, "collections", awkward.markdown(table)) == document, HINT
+    assert replaced(document, "collections", awkward.markdown(table)) == document, HINT
