@@ -100,7 +100,8 @@ DECODERS: Final[dict[str, str]] = {
     JPEG2000: "pylibjpeg",
     RLELossless: "pydicom",
 }
-"""The fastest of pydicom's plugins that is installed; for others pydicom chooses."""
+"""The fastest of pydicom's plugins that is installed, and for JPEG-LS the one that raises an error
+where GDCM ends the process; for others pydicom chooses."""
 
 
 class PixelError(ValueError):
@@ -171,10 +172,8 @@ class Image:
     def _native(self, file: BinaryIO) -> Iterator[NDArray[Any]]:
         layout = self._layout
         for _ in self.planes:
-            data = file.read(layout.frame_bytes)
-            if len(data) < layout.frame_bytes:
-                raise PixelError("truncated", "The file has become shorter.")
-            yield np.frombuffer(data, layout.dtype).reshape(layout.rows, layout.columns)
+            words = np.frombuffer(_exactly(file, layout.frame_bytes), layout.dtype)
+            yield words.reshape(layout.rows, layout.columns)
 
     def _decoded(self, file: BinaryIO) -> Iterator[NDArray[Any]]:
         for frame in _encoded_frames(file, self._span.fragments, len(self.planes)):
@@ -298,19 +297,26 @@ def _rescale(frame: Values) -> tuple[float, float]:
     return slope, intercept
 
 
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise PixelError("truncated", "The file has become shorter.")
+    return data
+
+
 def _encoded_frames(file: BinaryIO, fragments: int, frames: int) -> Iterator[bytes]:
     """The compressed frames, one at a time, of encapsulated pixel data (PS3.5, A.4).
 
     Offset tables are not looked at. Where there are more fragments than frames, a frame begins with
     each fragment that a codestream begins with.
     """
-    (table,) = struct.unpack("<4xL", file.read(8))
+    (table,) = struct.unpack("<4xL", _exactly(file, 8))
     file.seek(table, os.SEEK_CUR)
     parts: list[bytes] = []
     found = 0
     for _ in range(fragments):
-        (length,) = struct.unpack("<4xL", file.read(8))
-        fragment = file.read(length)
+        (length,) = struct.unpack("<4xL", _exactly(file, 8))
+        fragment = _exactly(file, length)
         if parts and frames > 1 and (fragments == frames or starts_codestream(fragment)):
             found += 1
             if found == frames:

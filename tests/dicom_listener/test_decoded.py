@@ -12,7 +12,7 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 
 from dicom_listener import decoded
 from dicom_listener.decoded import decode_into, trim
-from dicom_listener.images import Image, PixelError
+from dicom_listener.images import Image, PixelError, open_image
 from dicom_listener.pixels import read_volume
 from tests.dicom_listener.anatomy import HU, assert_same, datasets, slices, write
 from tests.dicom_listener.multi_frame import enhanced
@@ -134,3 +134,14 @@ def test_the_oldest_go_first(paths: list[Path], folder: Path) -> None:
     trim(folder, sum(sizes[1:]))
     assert [path.stat().st_mtime for path in sorted(folder.iterdir())] == list(range(1, len(sizes)))
     assert_same(read_volume(paths, decoded=folder))
+
+
+def test_a_file_that_has_become_shorter(paths: list[Path]) -> None:
+    """Between the look at its header and the reading of its frames."""
+    images = [open_image(path) for path in paths]
+    for path in paths:
+        os.truncate(path, path.stat().st_size - 200)
+    frames = (frame for image in images for frame in image.frames())
+    with pytest.raises(PixelError) as caught:
+        list(frames)
+    assert caught.value.code == "truncated"

@@ -116,6 +116,25 @@ def test_deflated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == "too_large"
 
 
+def test_what_is_deflated_grows_by_a_bound_only() -> None:
+    """From 200 kB to 200 MB: no scan is so empty."""
+    deflater = zlib.compressobj(wbits=-15)
+    bomb = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(200)) + deflater.flush()
+    assert len(bomb) < 1 << 18
+    with pytest.raises(DatasetError) as caught:
+        parse_dataset(bomb, DeflatedExplicitVRLittleEndian, ())
+    assert caught.value.code == "too_large"
+
+
+def test_values_have_a_bound() -> None:
+    """A patient ID of a megabyte is none, and is not copied."""
+    ds = Dataset()
+    ds.add_new(PATIENT_ID, "UT", "x" * (1 << 20))
+    ds.Modality = "CT"
+    parsed = parse_dataset(encode(ds), ExplicitVRLittleEndian, (PATIENT_ID, 0x00080060))
+    assert parsed.values == {0x00080060: b"CT"}
+
+
 def test_part_10() -> None:
     data = part10(ct_slice())
     meta, offset = split_part10(data)
