@@ -2,8 +2,10 @@
 
 import logging
 
-LOUD = ("pynetdicom", "highdicom")
-"""Libraries that say a line for each association, or each object; their faults still show."""
+LOUD = {"pynetdicom": logging.CRITICAL, "highdicom": logging.WARNING}
+"""Libraries that say a line for each association, or each object, and from what level on they may.
+pynetdicom writes a peer's bytes and a traceback where an association request is wrong: any peer
+could fill the log, and write lines of its own into it. We say ourselves what was wrong."""
 
 
 def set_up() -> None:
@@ -11,5 +13,5 @@ def set_up() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
     )
-    for name in LOUD:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in LOUD.items():
+        logging.getLogger(name).setLevel(level)
