@@ -29,6 +29,10 @@ DECODED = "decoded"
 """Name of the folder, beside the artefacts, of slices that were decoded ahead of time."""
 
 
+Grounds = tuple[tuple[Path, ...], tuple[Path, ...]]
+"""Files of the planning scan, and of the baseline."""
+
+
 @dataclass(eq=False)
 class Procedure:
     """State of one procedure.
@@ -39,6 +43,10 @@ class Procedure:
         Folder for artefacts.
     at
         Turns a real receipt time into the service's clock.
+    contours
+        Rises whenever all scans are to be measured again, mostly because of other contours.
+    grounds
+        What the reference was prepared from.
     """
 
     id: str
@@ -61,6 +69,7 @@ class Procedure:
     structure_problem: Reason | None = None
     baseline_uid: str | None = None
     reference: Reference | None = None
+    grounds: Grounds = ((), ())
     ice_seen: bool = False
     adopted: dict[str, tuple[messages.Measurement, int]] = field(default_factory=dict)
 
@@ -87,9 +96,13 @@ class Procedure:
         self.structure_set = structure_set
         self.structure_set_uid = sop_instance_uid
         self.structure_series_uid = series_uid
-        self.contours += 1
         self.structures = None
         self.structure_problem = None
+        self._measure_anew()
+
+    def _measure_anew(self) -> None:
+        """What every scan is compared with has changed; answers under way are dropped."""
+        self.contours += 1
         self.reference = None
         self.baseline_uid = None
         self.ice_seen = False
@@ -175,6 +188,9 @@ class Procedure:
             return None
         if self._open(planning):
             return self._verdict(planning, Role.PLANNING, _PLANNING)
+        if self.reference is not None and self.grounds != self._grounds(self.baseline_uid):
+            self._measure_anew()  # the planning scan or the baseline has grown
+            return self.next_step()
         for record in self._pending():
             return self._step(planning, record)
         return None
@@ -192,6 +208,8 @@ class Procedure:
             return adopted
         if self.baseline_uid is None:
             return self._reference_job(planning, record)
+        if record.uid == self.baseline_uid and self.reference is not None:
+            return self._verdict(record, Role.BASELINE, _BASELINE)  # judged again, not grown
         if record.order < self.series[self.baseline_uid].order:  # sent late: it can't hold ice
             return self._verdict(record, Role.IGNORED, _EARLIER_BASELINE)
         if self.reference is None:
@@ -233,6 +251,11 @@ class Procedure:
             self.contours,
         )
 
+    def _grounds(self, baseline_uid: str | None) -> Grounds:
+        """Files of the planning scan and of a baseline, as they are now."""
+        baseline = self.series[baseline_uid or ""]
+        return (self.planning.paths if self.planning is not None else (), baseline.paths)
+
     def _next_ignored(self) -> SeriesRecord | None:
         for record in self.series.values():
             if self._open(record) and self._why_ignored(record) is not None:
@@ -267,7 +290,11 @@ class Procedure:
         if record is None or record.ready is None:
             return None
         if job.kind == "reference":
+            if job.arguments[:2] != self._grounds(record.uid):
+                return None  # one of the two has grown meanwhile: it is prepared again
             return self._conclude_reference(record, answer)
+        if isinstance(answer, Refused) and job.revision != record.revision:
+            return None  # what could not be done with some of the slices is tried with all
         return self._conclude_measure(record, job, answer)
 
     def _conclude_structures(self, answer: tuple[Structure, ...] | Refused) -> None:
@@ -285,7 +312,7 @@ class Procedure:
                 self.baseline_uid = None
             reason = Reason(code=answer.code, text=answer.text)
             return self._verdict(record, Role.MONITORING, reason)
-        self.reference = answer
+        self.reference, self.grounds = answer, self._grounds(record.uid)
         if record.uid == self.baseline_uid:
             return None
         self.baseline_uid = record.uid

@@ -1,0 +1,140 @@
+"""Slices that come while, or after, a scan was worked on with those before them."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_listener.events import AssociationEnded, ObjectStored, Receipt
+from monitor.analysis import Refused
+from monitor.clock import Clock
+from monitor.config import Settings, StorageSection
+from monitor.intake import Intake
+from monitor.journal_writer import JournalWriter
+from monitor.messages import Role
+from monitor.metrics import Metrics
+from monitor.procedure import Procedure
+from monitor.room import Room
+from monitor.steps import Job, Verdict
+from monitor.structures import StructureSet
+from tests.dicom_listener.objects import ROOT, at, header, heights
+from tests.monitor.test_intake import Page
+
+PLANNING, BASELINE, SCAN = 1, 2, 3
+REFUSED = Refused("registration_failed", "The scan does not show the treated kidney.")
+
+
+class Case:
+    """A procedure with contours; jobs are answered by hand."""
+
+    def __init__(self, intake: Intake, room: Room) -> None:
+        self._intake = intake
+        self._room = room
+
+    @property
+    def procedure(self) -> Procedure:
+        """The only one."""
+        assert self._room.current is not None
+        return self._room.current
+
+    def send(self, series: int, count: int, first: int = 0) -> None:
+        """Some slices of a series, the end of their association, and silence."""
+        acquired = at(0) + timedelta(minutes=series)
+        name = f"{series}-{first}"
+        for z in heights(count, start_mm=3.0 * first):
+            one = header(z, series, acquired_at=acquired)
+            receipt = Receipt(acquired, name, "CT1", "192.0.2.17")
+            self._intake.take(ObjectStored(one, Path(one.sop_instance_uid), receipt, "new"))
+        self._intake.take(AssociationEnded(name, "CT1", "released", acquired))
+        self._intake.look(acquired + timedelta(seconds=50))
+
+    def job(self) -> Job:
+        """The next job; verdicts before it are given."""
+        while isinstance(step := self.procedure.next_step(), Verdict):
+            pass
+        assert step is not None, "nothing is to be done"
+        return step
+
+    def answer(self, job: Job, answer: Any) -> Verdict | None:
+        """The job is done."""
+        return self.procedure.conclude(job, answer)
+
+    def role(self, series: int) -> Role | None:
+        """What a series is for."""
+        return self.procedure.series[f"{ROOT}.5.{series}"].role
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    settings = Settings(storage=StorageSection(directory=tmp_path))
+    url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
+    with closing(JournalWriter(url, Metrics())) as journal:
+        room = Room(settings, Clock(), journal, any_patient=False)
+        case = Case(Intake(settings, Clock(), room, Page()), room)
+        case.send(PLANNING, 8)
+        case.procedure.structure_set = StructureSet(f"{ROOT}.5.{PLANNING}", "", ())
+        case.procedure.structures = ()
+        case.send(BASELINE, 8)
+        yield case
+
+
+def prepared(case: Case) -> object:
+    """Prepare the reference."""
+    reference = object()
+    job = case.job()
+    assert job.kind == "reference"
+    case.answer(job, reference)
+    assert case.procedure.reference is reference
+    return reference
+
+
+def test_a_refusal_of_some_slices_is_not_that_of_all(case: Case) -> None:
+    prepared(case)
+    case.send(SCAN, 5)
+    job = case.job()
+    case.send(SCAN, 3, first=5)
+    assert case.answer(job, REFUSED) is None
+    again = case.job()
+    assert (again.kind, len(again.arguments[0])) == ("measure", 8)
+    verdict = case.answer(again, REFUSED)
+    assert verdict is not None
+    assert verdict.measurement.reasons[0].code == REFUSED.code
+
+
+@pytest.mark.parametrize("growing", [PLANNING, BASELINE])
+def test_a_reference_of_some_slices_is_not_used(case: Case, growing: int) -> None:
+    job = case.job()
+    case.send(growing, 2, first=8)
+    assert case.answer(job, object()) is None
+    assert case.procedure.reference is None
+    again = case.job()
+    assert again.kind == "reference"
+    assert len(again.arguments[growing - PLANNING]) == 10
+
+
+@pytest.mark.parametrize("growing", [PLANNING, BASELINE])
+def test_a_reference_that_has_grown_is_prepared_again(case: Case, growing: int) -> None:
+    """And what was measured against it, is measured again."""
+    prepared(case)
+    case.send(SCAN, 8)
+    assert case.answer(case.job(), REFUSED) is not None
+    assert case.procedure.next_step() is None
+    case.send(growing, 2, first=8)
+    reference = prepared(case)
+    assert case.role(BASELINE) is Role.BASELINE
+    again = case.job()
+    assert again.kind == "measure"
+    assert again.arguments[1] is reference
+
+
+def test_a_scan_under_way_is_measured_against_the_reference_that_has_grown(case: Case) -> None:
+    prepared(case)
+    case.send(SCAN, 8)
+    job = case.job()
+    case.send(BASELINE, 2, first=8)
+    reference = prepared(case)
+    assert case.answer(job, REFUSED) is None
+    assert case.job().arguments[1] is reference
