@@ -33,8 +33,9 @@ LOGGER = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 64 << 20
 """A file longer than this is followed by a new one: some 50 000 objects."""
 
-READ_BYTES: Final = 1 << 20
-"""Read at a time; a line may be longer (an enhanced object has a plane for each frame)."""
+READ_BYTES: Final = 128 << 10
+"""Read at a time: some 100 objects. A line may be longer (an enhanced object has a plane for each
+frame)."""
 
 _MARK = b',"crc32":"'
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {
@@ -94,8 +95,11 @@ class Ledger:
     def events(self) -> Iterator[ListenerEvent]:
         """Everything written so far, from the start."""
         follower = Follower(self._root)
-        while events := follower.read():
-            yield from events
+        try:
+            while events := follower.read():
+                yield from events
+        finally:
+            follower.close()
 
     def close(self) -> None:
         """Release the files."""
@@ -156,7 +160,7 @@ class Ledger:
 class Position:
     """How far a follower has read: the number of the file, and an offset in bytes."""
 
-    segment: int = 0
+    segment: int = 1
     offset: int = 0
 
 
@@ -172,7 +176,7 @@ class Follower:
     def __init__(self, directory: Path) -> None:
         self._root = directory
         self._folder = directory / "ledger"
-        self._rest = b""
+        self._handle = -1
         self.position = Position()
         self.broken = 0
 
@@ -180,36 +184,65 @@ class Follower:
         """The next events, in order; none when all that is there was read. Never waits.
 
         A whole line that is damaged is passed over, logged and counted in ``broken``.
+
+        Raises
+        ------
+        OSError
+            When the ledger can't be read; it may be tried again.
         """
         while True:
-            data = self._next_bytes()
-            if not data:
+            lines = self._next_lines()
+            if not lines:
                 return []
-            *lines, self._rest = (self._rest + data).split(b"\n")
             events = [event for line in lines if (event := self._decode(line)) is not None]
             if events:
                 return events
 
-    def _next_bytes(self) -> bytes:
-        at = self.position
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _next_lines(self) -> list[bytes]:
+        """Whole lines, as they come; a part of one is left, for it may yet be taken back."""
+        while True:
+            if self._handle < 0 and not self._open():
+                return []
+            lines = self._read_lines()
+            if lines or not self._path(self.position.segment + 1).exists():
+                return lines
+            # Nothing more is written into a file once there is a next one.
+            lines = self._read_lines()
+            if lines:
+                return lines
+            if os.fstat(self._handle).st_size > self.position.offset:
+                LOGGER.error("The ledger's file %d ends within a line", self.position.segment)
+                self.broken += 1
+            self.close()
+            self.position = Position(self.position.segment + 1)
+
+    def _read_lines(self) -> list[bytes]:
+        count = READ_BYTES
+        while True:
+            data = os.pread(self._handle, count, self.position.offset)
+            end = data.rfind(b"\n")
+            if end >= 0:
+                self.position = replace(self.position, offset=self.position.offset + end + 1)
+                return data[:end].split(b"\n")
+            if len(data) < count:
+                return []
+            count *= 2
+
+    def _open(self) -> bool:
         try:
-            with (self._folder / f"{at.segment:08d}.jsonl").open("rb") as file:
-                file.seek(at.offset)
-                data = file.read(READ_BYTES)
+            self._handle = os.open(self._path(self.position.segment), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            data = b""
-        if data:
-            self.position = replace(at, offset=at.offset + len(data))
-            return data
-        later = [s for s in _segments(self._folder) if int(s.stem) > at.segment]
-        if not later:
-            return b""
-        if self._rest:
-            LOGGER.error("The ledger's file %d ends within a line", at.segment)
-            self._rest = b""
-            self.broken += 1
-        self.position = Position(int(later[0].stem))
-        return self._next_bytes()
+            return False
+        return True
+
+    def _path(self, segment: int) -> Path:
+        return self._folder / f"{segment:08d}.jsonl"
 
     def _decode(self, line: bytes) -> ListenerEvent | None:
         event = _decode(line, self._root)

@@ -4,6 +4,7 @@ Owned by the pipeline's thread.
 """
 
 import logging
+import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Protocol
@@ -32,6 +33,9 @@ from monitor.trouble import Trouble
 
 RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 """RT Structure Set Storage (PS3.4, B.5)."""
+
+PROGRESS_S: Final = 0.1
+"""Slices come several hundred times a second; nobody sees progress that is told so often."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +74,9 @@ class Intake:
         self._outlet = outlet
         self._assembler = SeriesAssembler(AssemblerSettings(quiet_s=settings.dicom.series_quiet_s))
         self._decoding = Decoding(settings.storage.directory / "derived" / DECODED)
+        self._untold: messages.ScanProgress | None = None
+        self._told: messages.ScanProgress | None = None
+        self._told_at = 0.0
         self.trouble = Trouble()
         self.recovering = False
 
@@ -164,15 +171,22 @@ class Intake:
     ) -> None:
         if self.recovering or procedure is not self._room.current:
             return
-        self._outlet.send(
-            messages.ScanProgress(
-                procedure_id=procedure.id,
-                series_instance_uid=series_uid,
-                received=received,
-                expected=expected,
-                complete=complete,
-            )
+        another = self._untold is None or self._untold.series_instance_uid != series_uid
+        self._untold = messages.ScanProgress(
+            procedure_id=procedure.id,
+            series_instance_uid=series_uid,
+            received=received,
+            expected=expected,
+            complete=complete,
         )
+        if complete or another or time.monotonic() - self._told_at > PROGRESS_S:
+            self.tell_progress()
+
+    def tell_progress(self) -> None:
+        """Tell how far the transfer is, if that was not told."""
+        if self._untold is not None and self._untold != self._told:
+            self._told, self._told_at = self._untold, time.monotonic()
+            self._outlet.send(self._untold)
 
     def _ready(self, ready: SeriesReady) -> None:
         procedure = self._room.owner(ready.series_uid)

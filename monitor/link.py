@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -78,12 +79,15 @@ class Link:
         self._thread.start()
 
     def _follow(self, status: Callable[[], Any | None], heard: Callable[[Any], None]) -> None:
+        due = 0.0
         while True:
             try:
-                value = status()
-                if value is not None:
-                    self._send(("beat", value))
-                if self._connection.poll(BEAT_S):
+                if time.monotonic() >= due:  # what is heard must not make it say more
+                    due = time.monotonic() + BEAT_S
+                    value = status()
+                    if value is not None:
+                        self._send(("beat", value))
+                if self._connection.poll(max(due - time.monotonic(), 0)):
                     message = self._connection.recv()
                     if message == "end":
                         self.told_to_end.set()

@@ -240,6 +240,7 @@ class Pipeline:
         """Once a second: what happens because time passes, then the heartbeat."""
         for running, refused in self._jobs.end_stuck():
             self._finish(running, refused)
+        self._intake.tell_progress()
         current = self.room.current
         if current is not None:
             now = self._clock.now()

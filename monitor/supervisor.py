@@ -174,6 +174,7 @@ class Supervisor:
         )
         self._measuring = Child("monitor", children.measure, (settings, page, self._bells[1]))
         self._told_to_end = False
+        self._tell_at = 0.0
 
     def start(self) -> None:
         """Start both processes, and wait until they are up.
@@ -226,7 +227,9 @@ class Supervisor:
         )
         for child in there:
             child.listen()
-        self._measuring.tell(Told(self._receiver_status(), self.restarts))
+        if time.monotonic() >= self._tell_at:
+            self._tell_at = time.monotonic() + BEAT_S
+            self._measuring.tell(Told(self._receiver_status(), self.restarts))
 
     def _receiver_status(self) -> ReceiverStatus | None:
         """What it has last said, where that is news."""

@@ -138,6 +138,41 @@ def test_nothing_is_left_of_what_could_not_be_written(
     assert everything(tmp_path) == [ended("a"), ended("c")]
 
 
+def test_a_follower_does_not_take_what_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path)
+    follower = Follower(tmp_path)
+    seen: list[list[ListenerEvent]] = []
+    real = os.write
+
+    def short(handle: int, data: bytes) -> int:
+        written = real(handle, data[:50])
+        seen.append(follower.read())  # just now
+        return written
+
+    monkeypatch.setattr(os, "write", short)
+    with pytest.raises(OSError, match="No space"):
+        ledger.append(ended("a"))
+    monkeypatch.undo()
+    assert seen == [[]]
+    ledger.append(ended("b"))
+    assert follower.read() == [ended("b")]
+    assert follower.broken == 0
+    ledger.close()
+
+
+def test_a_line_longer_than_what_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_BYTES", 16)
+    ledger = Ledger(tmp_path)
+    for name in "abc":
+        ledger.append(ended(name))
+    ledger.close()
+    assert everything(tmp_path) == [ended("a"), ended("b"), ended("c")]
+
+
 def test_after_a_failed_sync_another_file_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
