@@ -117,9 +117,10 @@ def measure(
             def status() -> bool | None:
                 parts = {"pipeline": service.pipeline.silent_s, "web": turning.silent_s}
                 hanging = [f"{n} for {s:.0f} s" for n, s in parts.items() if s > HANGING_S]
-                if hanging:
-                    logger.error("Hanging: %s", ", ".join(hanging))
-                return None if hanging else True
+                if not hanging or link.told_to_end.is_set():  # at its end they stand still
+                    return True
+                logger.error("Hanging: %s", ", ".join(hanging))
+                return None
 
             link.follow(status, news.hear)
             serve_web(service.backend(), page, link.up, link.told_to_end, turning, by_signals=False)
