@@ -11,21 +11,23 @@ from tempfile import TemporaryDirectory
 import pydicom
 
 from benchmarks.busy import BusyService
+from benchmarks.certificates import Certificate
 from benchmarks.enhanced import SIZE, write_enhanced
 from benchmarks.machine import CORES, few_cores, warn_if_busy
 from benchmarks.processes import MEGABYTE, PeakMemory, listener_of
 from benchmarks.receivers import orthanc, storescp
-from benchmarks.sending import Slices, send, start_s
+from benchmarks.sending import Slices, Speed, send, start_s
 from benchmarks.served import Service, served
 from benchmarks.simulated import Stored, stored
-from benchmarks.stalled import stalled_peers
+from benchmarks.stalled import stalled_peers, stalled_tls_peers
 from benchmarks.tables import figure, table
 from benchmarks.timed import SEED, thick
-from scanner_sim.push import Destination
 
 SLICES = 300
 FRAMES = 512
 STALLED = 50
+"""Half of them plain, half over TLS."""
+
 
 LEAST_MB_S = 118.0
 """1 Gb/s: what a scanner's network gives."""
@@ -67,38 +69,6 @@ class Options:
 
 
 QUICK = Options(repeats=2, scans=6, quick=True)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Sendings to one receiver in one situation.
-
-    Attributes
-    ----------
-    seconds
-        Each, from the senders' start to the end of the last.
-    start_s
-        Of these, what the senders take before they connect.
-    """
-
-    octets: int
-    seconds: tuple[float, ...]
-    start_s: float
-
-    @property
-    def gross_mb_s(self) -> float:
-        """Median, the senders' start counted."""
-        return self.octets / statistics.median(self.seconds) / MEGABYTE
-
-    @property
-    def net_mb_s(self) -> float:
-        """Median of each, from the senders' connection on."""
-        return statistics.median(self.each_mb_s)
-
-    @property
-    def each_mb_s(self) -> tuple[float, ...]:
-        """From the senders' connection on."""
-        return tuple(self.octets / (s - self.start_s) / MEGABYTE for s in self.seconds)
 
 
 @dataclass(frozen=True)
@@ -218,12 +188,12 @@ class _Bench:
         busy, two_busy, always_busy = self._beside_analyses()
         one, two, beside_stalled = self._idle()
         return Receiving(
-            busy=busy,
-            always_busy=always_busy,
-            one=one,
-            two=two,
-            beside_stalled=beside_stalled,
-            two_busy=two_busy,
+            busy,
+            always_busy,
+            one,
+            two,
+            beside_stalled,
+            two_busy,
             lost=self._lost,
             memory=self._memory(),
             cores=self._cores,
@@ -246,13 +216,14 @@ class _Bench:
 
                 return sent
 
+            first = [self._scanners[0].folder]
             to_orthanc = stack.enter_context(orthanc(self._scratch / "orthanc"))
             to_storescp = stack.enter_context(storescp(self._scratch / "storescp"))
             found = self._in_turns(
                 {
                     OURS: beside(lambda: self._ours(service, "busy", 1)),
-                    ORTHANC: beside(lambda: self._theirs(to_orthanc)),
-                    STORESCP: beside(lambda: self._theirs(to_storescp)),
+                    ORTHANC: beside(lambda: send(to_orthanc, first)),
+                    STORESCP: beside(lambda: send(to_storescp, first)),
                     "two": beside(lambda: self._ours(service, "busy", 2)),
                 }
             )
@@ -263,11 +234,17 @@ class _Bench:
         """To a service that has nothing to analyse."""
         # So that the peers that stall are let in at all.
         settings = {"DICOM__MAXIMUM_ASSOCIATIONS": str(2 * STALLED)}
-        with served(self._scratch / "idle", settings) as service:
+        certificate = Certificate.make(self._scratch)
+        with served(self._scratch / "idle", settings | certificate.settings()) as service:
             port, title = service.destination.port, service.destination.ae_title
+            secure, context = service.tls_port, certificate.client()
+            assert secure is not None
 
             def beside_stalled() -> float:
-                with stalled_peers(STALLED, port, title):
+                with (
+                    stalled_peers(STALLED // 2, port, title),
+                    stalled_tls_peers(STALLED // 2, secure, title, context),
+                ):
                     return self._ours(service, "idle", 1)
 
             found = self._in_turns(
@@ -326,9 +303,6 @@ class _Bench:
             there = list((self._scratch / name / "objects").glob(f"*/{sender.series_uid}/*.dcm"))
             self._lost += sender.count - len(there)
         return seconds
-
-    def _theirs(self, to: Destination) -> float:
-        return send(to, [self._scanners[0].folder])
 
     def _speed(self, seconds: Sequence[float], scanners: int) -> Speed:
         octets = sum(scanner.octets for scanner in self._scanners[:scanners])

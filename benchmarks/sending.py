@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import statistics
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
+from benchmarks.processes import MEGABYTE
 from benchmarks.receivers import free_port
 from scanner_sim.push import Destination
 
@@ -88,6 +90,38 @@ class Slices:
                 head = file.read(HEAD_BYTES)
                 file.seek(0)
                 file.write(head.replace(old, new))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Sendings to one receiver in one situation.
+
+    Attributes
+    ----------
+    seconds
+        Each, from the senders' start to the end of the last.
+    start_s
+        Of these, what the senders take before they connect.
+    """
+
+    octets: int
+    seconds: tuple[float, ...]
+    start_s: float
+
+    @property
+    def gross_mb_s(self) -> float:
+        """Median, the senders' start counted."""
+        return self.octets / statistics.median(self.seconds) / MEGABYTE
+
+    @property
+    def net_mb_s(self) -> float:
+        """Median of each, from the senders' connection on."""
+        return statistics.median(self.each_mb_s)
+
+    @property
+    def each_mb_s(self) -> tuple[float, ...]:
+        """From the senders' connection on."""
+        return tuple(self.octets / (s - self.start_s) / MEGABYTE for s in self.seconds)
 
 
 def program() -> str:

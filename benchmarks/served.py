@@ -32,6 +32,7 @@ LOG_LINES = 40
 STAGES = "icemargin_analysis_stage_seconds"
 
 _DICOM = re.compile(r"Listening for DICOM as (\S+) on (\S+):(\d+)$")
+_SECURE = re.compile(r"Listening for DICOM over TLS as \S+ on \S+:(\d+)$")
 _PAGE = re.compile(r"The page is at (http://\S+/)$")
 
 
@@ -53,6 +54,8 @@ class Service:
         Where to send to.
     page
         Its address, with the slash at its end.
+    tls_port
+        Its second port; None when it has none.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -86,12 +89,14 @@ class Service:
             It ended, or said nothing.
         """
         with self._said:
-            self._said.wait_for(lambda: self._ended or len(self._found) == 2, START_S)
-            if len(self._found) < 2:
+            self._said.wait_for(lambda: self._ended or _PAGE in self._found, START_S)
+            if not {_DICOM, _PAGE} <= self._found.keys():
                 raise ServedError(f"the service did not start:\n{self.log}")
             title, host, port = self._found[_DICOM].groups()
         self.destination = Destination(title, host, int(port))
         self.page = str(self._found[_PAGE][1])
+        secure = self._found.get(_SECURE)
+        self.tls_port = int(secure[1]) if secure is not None else None
 
     @property
     def pid(self) -> int:
@@ -125,7 +130,7 @@ class Service:
                 text = line.rstrip("\n")
                 with self._said:
                     self._log.append(text)
-                    for pattern in (_DICOM, _PAGE):
+                    for pattern in (_DICOM, _SECURE, _PAGE):
                         match = pattern.search(text)
                         if match is not None:
                             self._found[pattern] = match

@@ -31,19 +31,24 @@ def stalled_peers(count: int, port: int, title: str) -> Iterator[None]:
 
 
 @contextmanager
-def stalled_handshakes(count: int, port: int) -> Iterator[None]:
-    """So many that stop in the TLS handshake: before, in the middle of, or after their first word.
+def stalled_tls_peers(count: int, port: int, title: str, context: ssl.SSLContext) -> Iterator[None]:
+    """So many at a port with TLS: in the handshake, before, in the middle of, or after their first
+    word; or after it, in an object.
 
     Raises
     ------
     OSError
-        One of them can't connect.
+        One of them is not let in.
     """
     hello = _client_hello()
     with ExitStack() as stack:
         for n in range(count):
             peer = stack.enter_context(_connected(port))
-            peer.sendall(hello[: len(hello) * (n % 3) // 2])
+            if n % 4 < 3:
+                peer.sendall(hello[: len(hello) * (n % 4) // 2])
+            else:
+                secured = stack.enter_context(context.wrap_socket(peer))
+                _in_an_object(secured, title)
         yield
 
 

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from benchmarks.certificates import Certificate
 from benchmarks.enhanced import write_enhanced
 from benchmarks.processes import PeakMemory, listener_of, tree
 from benchmarks.receivers import free_port
@@ -23,14 +24,14 @@ from benchmarks.receiving import (
     STORESCP,
     Memory,
     Receiving,
-    Speed,
     as_markdown,
 )
-from benchmarks.sending import SendingError, Slices, send, start_s
-from benchmarks.stalled import KINDS, stalled_handshakes, stalled_peers
+from benchmarks.sending import SendingError, Slices, Speed, send, start_s
+from benchmarks.stalled import KINDS, stalled_peers, stalled_tls_peers
 from dicom_listener.events import ListenerEvent
 from dicom_listener.listener import Listener, ListenerSettings
 from dicom_listener.spool import Spool
+from dicom_listener.tls import TlsSettings
 from scanner_sim.push import Destination
 from tests.dicom_listener.objects import ct_slice, part10
 from tests.waiting import until
@@ -95,19 +96,20 @@ def test_stalled_peers_are_connected_and_let_in(listener: Listener) -> None:
     assert listener.counters.read().objects_stored == 0
 
 
-def test_stalled_handshakes_say_nothing_half_or_all() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with stalled_handshakes(3, server.getsockname()[1]):
-            peers = [server.accept()[0] for _ in range(3)]
-        said = []
-        for peer in peers:
-            with peer:
-                said.append(peer.makefile("rb").read())
-    nothing, half, whole = said
-    assert nothing == b""
-    assert whole.startswith(half)
-    assert len(half) == len(whole) // 2
-    assert whole[0] == 0x16  # a TLS handshake record
+def test_stalled_peers_over_tls(tmp_path: Path) -> None:
+    """Nothing, half or all of the first word; or an association, and part of an object."""
+    certificate = Certificate.make(tmp_path)
+    files = (certificate.certificate, certificate.key, certificate.certificate)
+    settings = ListenerSettings(port=0, stop_s=0.2, tls=TlsSettings(*files, port=0))
+    with Spool(tmp_path / "spool", free_floor_bytes=0) as spool:
+        listener = Listener(settings, spool, lambda _event: None)
+        listener.start()
+        try:
+            with stalled_tls_peers(8, listener.tls_port, "ICEMARGIN", certificate.client()):
+                until(lambda: listener.counters.read().open_associations == 2, "associations")
+                assert listener.counters.read().connections == 8
+        finally:
+            listener.stop()
 
 
 def test_a_stalled_peer_that_is_not_let_in_is_told_of(listener: Listener) -> None:
