@@ -43,6 +43,10 @@ _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {
 }
 
 
+class UnsyncedError(OSError):
+    """An event was entered, and it is not known whether it is durable."""
+
+
 class Ledger:
     """The writing end. All methods may be called from any thread.
 
@@ -72,6 +76,8 @@ class Ledger:
         self._size = 0
         self._written = 0
         self._synced = 0
+        self._lost: list[range] = []
+        self._left = False
         self._open(fresh=not segments)
 
     def append(self, event: ListenerEvent, *, durable: bool = True) -> None:
@@ -79,6 +85,8 @@ class Ledger:
 
         Raises
         ------
+        UnsyncedError
+            When it was written and can't be made durable; it may be read all the same.
         OSError
             When it can't be written; nothing of it is left then.
         """
@@ -110,9 +118,12 @@ class Ledger:
             self._handle = self._before = -1
 
     def _write(self, line: bytes) -> None:
-        if self._size >= SEGMENT_BYTES:
-            os.fdatasync(self._handle)
+        if self._size >= SEGMENT_BYTES and not self._left:
+            self._finish(self._handle)
+            self._left = True
+        if self._left:
             self._open(fresh=True)
+            self._left = False
         written = 0
         try:
             written = os.write(self._handle, line)
@@ -127,32 +138,53 @@ class Ledger:
         """Make all up to ``number`` durable; one call serves all who wait at that time."""
         with self._syncing:
             with self._lock:
-                if self._synced >= number or handle != self._handle:  # synced before it was left
+                if any(number in lost for lost in self._lost):
+                    raise UnsyncedError(errno.EIO, "The ledger could not be synced")
+                if self._synced >= number:
                     return
                 written = self._written
             try:
                 os.fdatasync(handle)
-            except OSError:
-                # What the kernel could not write it forgets, and the next call would say that all
-                # is well (PostgreSQL's "fsyncgate"): nothing more goes into this file.
+            except OSError as error:
                 with self._lock:
-                    self._open(fresh=True)
-                raise
-            self._synced = written
+                    self._leave()
+                raise UnsyncedError(error.errno, error.strerror) from error
+            with self._lock:
+                self._synced = max(self._synced, written)
+
+    def _finish(self, handle: int) -> None:
+        """Sync a file before it is left; called with the lock."""
+        try:
+            os.fdatasync(handle)
+        except OSError:
+            self._leave()
+            raise
+        self._synced = self._written
+
+    def _leave(self) -> None:
+        """What the kernel could not write it forgets, and the next call would say that all is well
+        (PostgreSQL's "fsyncgate"): nothing more goes into this file, and all who wait for it fail.
+        """
+        self._lost.append(range(self._synced + 1, self._written + 1))
+        self._left = True
 
     def _open(self, *, fresh: bool) -> None:
         """Go on in the last file, or in a new one; called with the lock, or before sharing.
 
         The file before stays open: another thread may just be syncing it.
         """
-        number = self._number + int(fresh)
-        path = self._folder / f"{number:08d}.jsonl"
+        self._number += int(fresh)  # also where this fails: a follower may have gone on there
+        path = self._folder / f"{self._number:08d}.jsonl"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        for folder in (self._folder, self._root):
-            fsync_folder(folder)
+        try:
+            for folder in (self._folder, self._root):
+                fsync_folder(folder)
+        except OSError:
+            os.close(handle)
+            raise
         if self._before >= 0:
             os.close(self._before)
-        self._before, self._handle, self._number = self._handle, handle, number
+        self._before, self._handle = self._handle, handle
         self._size = os.fstat(handle).st_size
 
 
@@ -207,7 +239,7 @@ class Follower:
     def _next_lines(self) -> list[bytes]:
         """Whole lines, as they come; a part of one is left, for it may yet be taken back."""
         while True:
-            if self._handle < 0 and not self._open():
+            if self._handle < 0 and not (self._open() or self._skip()):
                 return []
             lines = self._read_lines()
             if lines or not self._path(self.position.segment + 1).exists():
@@ -240,6 +272,14 @@ class Follower:
         except FileNotFoundError:
             return False
         return True
+
+    def _skip(self) -> bool:
+        """Go on at the first file that there is: older ones may have been put away."""
+        later = [int(s.stem) for s in _segments(self._folder)]
+        if not later or later[0] <= self.position.segment:
+            return False
+        self.position = Position(later[0])
+        return self._open()
 
     def _path(self, segment: int) -> Path:
         return self._folder / f"{segment:08d}.jsonl"

@@ -20,7 +20,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import mmap
 import os
 import threading
 import uuid
@@ -51,6 +50,12 @@ LOGGER = logging.getLogger(__name__)
 
 DEFAULT_FREE_FLOOR_BYTES: Final = 2 << 30
 """Free space below which nothing is taken in: room for the journal and for some twenty scans."""
+
+QUARANTINE_BYTES: Final = 1 << 30
+"""Refused objects that are kept; beyond this the oldest go."""
+
+COMPARED_BYTES: Final = 1 << 20
+"""Read at a time when an object is compared with the one that is there."""
 
 _DIGEST_CHARACTERS = 16
 
@@ -116,6 +121,7 @@ class Spool:
             fsync_folder(folder)
         self._lock = threading.Lock()
         self._failure: str | None = None
+        self._quarantined = sum(p.stat().st_size for p in self._quarantine.iterdir())
         self._folders: set[Path] = set()
         self._first: dict[str, Path] = {
             path.stem: path for path in self._objects.glob("*/*/*.dcm") if "+" not in path.stem
@@ -229,7 +235,9 @@ class Spool:
                 fsync_folder(folder)
                 steps.reached(steps.Step.NAMED)
                 return SpooledObject(header, path, receipt, "new")
-            temporary.unlink()  # another association was faster with the same UID
+            # Another association was faster with the same UID.
+            if reception.path is None:
+                temporary.unlink()
         data = reception.view()
         if _same_content(first, header, data):
             fsync_folder(first.parent)  # its own writer may not have come so far
@@ -291,10 +299,27 @@ class Spool:
             text_bytes = json.dumps(reason, indent=1, ensure_ascii=False).encode()
             _rename(self._write_temporary(b"", memoryview(text_bytes)), path.with_suffix(".json"))
             fsync_folder(self._quarantine)
+            self._bound_quarantine(len(data))
         except (OSError, SpoolFullError) as error:
             LOGGER.warning("No place for a refused object (%s): %s", code, error)
             return None
         return path
+
+    def _bound_quarantine(self, added: int) -> None:
+        """Let the oldest go: a peer that sends the same wrong object for ever must not fill the
+        disk for all."""
+        with self._lock:
+            self._quarantined += added
+            if self._quarantined <= QUARANTINE_BYTES:
+                return
+            self._quarantined = 0
+            for path in sorted(self._quarantine.glob("*.dcm"), reverse=True):  # newest first
+                size = path.stat().st_size
+                if self._quarantined + size > QUARANTINE_BYTES // 2:
+                    path.unlink()
+                    path.with_suffix(".json").unlink(missing_ok=True)
+                else:
+                    self._quarantined += size
 
     def scan(self, known: Collection[Path] = ()) -> Iterator[SpooledObject]:
         """Everything stored that is not ``known``, oldest first.
@@ -365,17 +390,17 @@ def _write_all(handle: int, parts: list[memoryview]) -> None:
 
 
 def _same_content(path: Path, header: ObjectHeader, data: memoryview) -> bool:
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # Read, not mapped: a sector that can't be read is an error then, and not the process's end.
     try:
-        meta, offset = split_part10(memoryview(mapped))
-    except DatasetError:
+        with path.open("rb") as file:
+            meta, offset = split_part10(file.read(META_BYTES))
+            size = os.fstat(file.fileno()).st_size - offset
+            syntax = meta.get(SYNTAX_UID, b"").strip(b"\0").decode("ascii", "replace")
+            if syntax != header.transfer_syntax_uid or size != len(data):
+                return False
+            file.seek(offset)
+            starts = range(0, size, COMPARED_BYTES)
+            return all(file.read(COMPARED_BYTES) == data[n : n + COMPARED_BYTES] for n in starts)
+    except (DatasetError, OSError):
         LOGGER.exception("%s in the spool can't be read", path)
         return False
-    same_syntax = meta.get(SYNTAX_UID, b"").strip(b"\0") == header.transfer_syntax_uid.encode()
-    stored = memoryview(mapped)[offset:]
-    return (
-        same_syntax
-        and len(stored) == len(data)
-        and hashlib.sha256(stored).digest() == hashlib.sha256(data).digest()
-    )

@@ -86,10 +86,20 @@ def receive(
         except OSError:  # full: it rings anyhow; or nobody is there to hear it
             logger.debug("The bell is not heard")
 
+    receiver = Receiver(settings, ring, plain, secure)
+    listening = threading.Event()
+
+    def status() -> ReceiverStatus | None:
+        if not listening.is_set():  # with a long past its start takes a while
+            return ReceiverStatus("The DICOM listener is starting.")
+        well = receiver.turns or link.told_to_end.is_set()  # at its end it stands still
+        return receiver.status() if well else None
+
+    link.follow(status)
     try:
-        with Receiver(settings, ring, plain, secure) as receiver:
+        with receiver:
+            listening.set()
             link.up()
-            link.follow(lambda: receiver.status() if receiver.turns else None)
             link.told_to_end.wait()
     except StartError as error:
         link.failed(str(error))

@@ -25,6 +25,9 @@ MAXIMUM_WAITING: Final = 200
 """Measurements that may wait, several procedures' worth; further ones are sent after the next
 start."""
 
+RETRY_S: Final = 60.0
+"""A result that found no place, in the outbox or on the disk, is tried again after this."""
+
 ANSWER_S: Final = 10.0
 
 logger = logging.getLogger(__name__)
@@ -100,13 +103,33 @@ class Dispatch:
             logger.warning("Too many results wait for the archives; %s is sent later", data.id)
 
     def _run(self) -> None:
-        while (measurement_id := self._waiting.get()) is not None:
+        failed: dict[str, None] = {}
+        while True:
             try:
-                self._put(measurement_id)
-            except (CommandError, ArtefactError, SegmentationError, OutboxError, OSError) as error:
-                logger.warning("The result %s can't be sent: %s", measurement_id, error)
-            except Exception:  # the thread's edge: one result must not keep the others here
-                logger.exception("The result %s can't be sent", measurement_id)
+                measurement_id = self._waiting.get(timeout=RETRY_S if failed else None)
+            except queue.Empty:
+                for again in list(failed)[-MAXIMUM_WAITING:]:
+                    del failed[again]
+                    if not self._tried(again):
+                        failed[again] = None
+                continue
+            if measurement_id is None:
+                return
+            if not self._tried(measurement_id):
+                failed[measurement_id] = None
+
+    def _tried(self, measurement_id: str) -> bool:
+        """Whether nothing more is to be done: it is in the outbox, or can't ever be made."""
+        try:
+            self._put(measurement_id)
+        except (OutboxError, OSError) as error:
+            logger.warning("The result %s waits: %s", measurement_id, error)
+            return False
+        except (CommandError, ArtefactError, SegmentationError) as error:
+            logger.warning("The result %s can't be sent: %s", measurement_id, error)
+        except Exception:  # the thread's edge: one result must not keep the others here
+            logger.exception("The result %s can't be sent", measurement_id)
+        return True
 
     def _put(self, measurement_id: str) -> None:
         unmarked = [n for n in self._nodes if not self._mark(measurement_id, n).exists()]

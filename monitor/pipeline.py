@@ -208,6 +208,18 @@ class Pipeline:
         if events:
             self.knock()
 
+    def _history(self) -> list[ListenerEvent]:
+        """As ``_read``, but what can't be read now is waited for: it would be taken for news."""
+        while not self._stopping.is_set():
+            self._beat = time.monotonic()
+            try:
+                return self._feed.read()
+            except OSError:
+                self._metrics.pipeline_errors.inc()
+                logger.exception("The ledger can't be read; it is tried again")
+                self._stopping.wait(TICK_S)
+        return []
+
     def _read(self) -> list[ListenerEvent]:
         try:
             return self._feed.read()
@@ -329,7 +341,7 @@ class Pipeline:
     def _recover(self) -> None:
         """Take in all that has happened before; nothing of it is news."""
         self._intake.recovering = True
-        while events := self._read():
+        while events := self._history():
             for event in events:
                 # What fell silent then is closed before what came later, as it was then.
                 self._guarded(partial(self._intake.look, time_of(event)))

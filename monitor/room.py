@@ -135,17 +135,25 @@ class Room:
         if known is not None:
             if known.state == "open":
                 return known
-            logger.info("An object for a closed procedure is stored, not measured")
-            return None
+            return None  # it is stored, and not measured
         current = self.current
         if current is not None and not self._any_patient:
             if not self._idle(current, stored):
                 self._note_foreign(current, stored)
                 return None
-            current.state = "closed"
-            self._changed.append(current)
-        opened = self._open(stored)
-        return opened if opened.state == "open" else None
+            self._close(current)
+        return self._open(stored)
+
+    def _close(self, procedure: Procedure) -> None:
+        """It gives way to the next; what the journal knows of it stays to be read."""
+        procedure.state = "closed"
+        known = {measurement.series_instance_uid for measurement in procedure.measurements}
+        rest = [m for m, _ in procedure.adopted.values() if m.series_instance_uid not in known]
+        procedure.measurements = sorted(
+            [*procedure.measurements, *rest], key=lambda m: m.acquired_at
+        )
+        procedure.adopted = {}
+        self._changed.append(procedure)
 
     def _idle(self, procedure: Procedure, stored: ObjectStored) -> bool:
         last = procedure.last_object_at or procedure.opened_at
@@ -159,7 +167,12 @@ class Room:
         self._foreign_at = self._clock.at(stored.received_at)
 
     def _open(self, stored: ObjectStored) -> Procedure:
-        """A new procedure, or one that the journal knows from before a restart."""
+        """A new procedure, or one that the journal knows from before a restart.
+
+        Whether it was closed then is not asked: the ledger is followed from its start, and what
+        closed it comes again, in the same order. A stray object in between finds the same procedure
+        open as it did then.
+        """
         header = stored.header
         row = self._journaled((header.patient_id, header.study_instance_uid))
         procedure = Procedure(
@@ -176,7 +189,6 @@ class Room:
             ),
             derived=self._settings.storage.directory / "derived",
             at=self._clock.at,
-            state=row["state"] if row is not None else "open",
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)
         if row is not None:
@@ -186,11 +198,7 @@ class Room:
                 logger.exception("The procedure's past can't be read; its scans are measured again")
         self._procedures[header.patient_id, header.study_instance_uid] = procedure
         self.alerts[procedure.id] = book
-        if procedure.state == "open":
-            self.current = procedure
-        else:  # over before the restart: to be read, not gone on with
-            found = [measurement for measurement, _ in procedure.adopted.values()]
-            procedure.measurements = sorted(found, key=lambda m: m.acquired_at)
+        self.current = procedure
         self._changed.append(procedure)
         return procedure
 

@@ -1,6 +1,7 @@
 """Tumour, hilum and other structures from a received RT Structure Set."""
 
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from segmentation.structures import Kind
 
 _UNREADABLE = (
     InvalidDicomError,
+    ArithmeticError,
     AttributeError,
     EOFError,
-    KeyError,
-    IndexError,
+    LookupError,
+    RuntimeError,  # a value representation that it does not know; sequences within sequences
     TypeError,
     ValueError,
     OSError,
+    struct.error,
 )
 """What pydicom raises on objects that lack something, or hold something else in its place."""
 

@@ -36,6 +36,8 @@ START_S: Final = 60.0
 END_S: Final = 40.0
 """Time for a process to end by itself: transfers may go on for 10 s, an analysis for 30 s."""
 
+KILLED_S: Final = 2.0
+
 OFTEN: Final = 5
 OFTEN_S: Final = 60.0
 PAUSE_S: Final = 1.0
@@ -76,15 +78,16 @@ class Child:
 
     def start(self) -> None:
         """Start its process."""
-        self.connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(
+        ours, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(
             target=self.run, args=(theirs, *self.arguments), name=f"icemargin {self.name}"
         )
-        self.process.start()
+        process.start()
         theirs.close()
+        self.process, self.connection = process, ours
         self.up, self.failure, self.status = False, None, None
         self.heard_at = time.monotonic()
-        logger.info("The %s is process %d", self.name, self.process.pid)
+        logger.info("The %s is process %d", self.name, process.pid)
 
     def listen(self) -> None:
         """Take in what it has said."""
@@ -128,10 +131,10 @@ class Child:
         return time.monotonic() - self.heard_at > (STUCK_S if self.up else START_S)
 
     def kill(self) -> None:
-        """End it by force."""
+        """End it by force; one that the system does not let go of yet is not waited for."""
         if self.process is not None:
             self.process.kill()
-            self.process.join()
+            self.process.join(KILLED_S)
 
     def clear(self) -> None:
         """Forget a process that has ended."""
@@ -185,12 +188,14 @@ class Supervisor:
             One of them can't start.
         """
         for child in (self._receiving, self._measuring):
+            if self._told_to_end:
+                return
             child.start()
             while not (child.up or self._told_to_end):
                 self._turn()
                 if child.failure is not None:
                     raise StartError(child.failure)
-                if not child.alive or child.stuck:
+                if (not child.alive or child.stuck) and not self._told_to_end:
                     raise StartError(f"The {child.name} ended in its start; see above.")
 
     def run(self) -> None:
@@ -247,7 +252,11 @@ class Supervisor:
         if child.process is None:
             if not child.rests:
                 child.restarts += 1
-                child.start()
+                try:
+                    child.start()
+                except OSError:  # no memory, or too many processes: it may be better soon
+                    logger.exception("The %s can't be started", child.name)
+                    child.ends.append(time.monotonic())
             return
         if child.alive and child.stuck:
             logger.error("The %s is stuck; it is started again", child.name)

@@ -6,7 +6,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,15 @@ class Turning:
     def silent_s(self) -> float:
         """Seconds since then."""
         return time.monotonic() - self.at
+
+
+class _Deaf(uvicorn.Server):
+    """A server that leaves signals to whoever has set their handlers."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
 
 def address_of(sock: socket.socket) -> str:
@@ -71,7 +81,7 @@ def serve_web(
         timeout_graceful_shutdown=3,
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(config) if by_signals else _Deaf(config)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -9,10 +9,11 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_listener import ledger as module
+from dicom_listener import steps
 from dicom_listener.encoded import parse_dataset
 from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectStored, Receipt
 from dicom_listener.headers import HEADER_TAGS, parse_header
-from dicom_listener.ledger import Follower, Ledger
+from dicom_listener.ledger import Follower, Ledger, UnsyncedError
 from tests.dicom_listener.objects import ct_slice, encode
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -190,6 +191,54 @@ def test_after_a_failed_sync_another_file_is_used(
     ledger.close()
     assert len(list((tmp_path / "ledger").iterdir())) == 2
     assert everything(tmp_path)[-1] == ended("b")
+
+
+def test_all_who_wait_for_a_sync_that_fails_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those who would have come after it: the kernel does not fail twice."""
+    ledger = Ledger(tmp_path)
+    real, first = os.fdatasync, threading.Event()
+    entered = threading.Barrier(3)
+
+    def fail_once(handle: int) -> None:
+        if first.is_set():
+            real(handle)
+            return
+        first.set()
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail_once)
+    monkeypatch.setattr(steps, "reached", lambda step: entered.wait(10) if step == 10 else 0)
+    told: list[str] = []
+
+    def work(name: str) -> None:
+        try:
+            ledger.append(ended(name))
+        except UnsyncedError:
+            told.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == ["a", "b", "c"]
+    monkeypatch.undo()
+    ledger.append(ended("d"))
+    ledger.close()
+    assert everything(tmp_path)[-1] == ended("d")
+    assert len(list((tmp_path / "ledger").iterdir())) == 2
+
+
+def test_older_files_may_be_put_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 400)
+    ledger = Ledger(tmp_path)
+    for name in "abcdefgh":
+        ledger.append(ended(name))
+    ledger.close()
+    (tmp_path / "ledger" / "00000001.jsonl").unlink()
+    assert everything(tmp_path)[-1] == ended("h")
 
 
 def test_many_threads_write_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicom_listener import spool as module
 from dicom_listener.encoded import parse_dataset
 from dicom_listener.events import Receipt
 from dicom_listener.headers import HEADER_TAGS, ObjectHeader, parse_header
@@ -209,6 +210,46 @@ def test_a_large_object_is_the_file_that_it_came_into(spool: Spool) -> None:
     assert spool.store(*again, RECEIPT).outcome == "identical"
     again[1].close()
     assert files(spool) == [f"objects/{STUDY}/{SERIES}/{SERIES}.1.dcm"]
+
+
+def test_two_large_objects_with_one_uid_at_once(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slower one is kept beside the first."""
+    header, first = large(spool)
+    second = spool.receive()
+    second.write(bytes(first.view()[:-2]) + b"xx")
+    real = Reception.seal
+
+    def slow_seal(reception: Reception, meta: bytes) -> Path:
+        path = real(reception, meta)
+        monkeypatch.undo()
+        assert spool.store(header, first, RECEIPT).outcome == "new"
+        return path
+
+    monkeypatch.setattr(Reception, "seal", slow_seal)
+    assert spool.store(header, second, RECEIPT).outcome == "conflicting"
+    first.close()
+    second.close()
+    assert len(files(spool)) == 2
+
+
+def test_a_damaged_first_object_is_no_twin(spool: Spool) -> None:
+    path = spool.store(*received(), RECEIPT).path
+    for content in (b"", b"rubbish", path.read_bytes()[:-2]):
+        path.write_bytes(content)
+        assert spool.store(*received(), RECEIPT).outcome == "conflicting"
+
+
+def test_quarantine_has_a_bound(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUARANTINE_BYTES", 100_000)
+    for n in range(50):
+        receipt = replace(RECEIPT, received_at=at(n))
+        last = spool.quarantine(bytes(10_000), receipt, code="truncated", text="Cut.", claims={})
+    kept = list(spool.directory.glob("quarantine/*.dcm"))
+    assert 2 <= len(kept) <= 10
+    assert last in kept
+    assert len(list(spool.directory.glob("quarantine/*.json"))) == len(kept)
 
 
 def test_a_large_object_that_is_given_up_leaves_nothing(spool: Spool) -> None:
