@@ -19,7 +19,7 @@ _UNREADABLE = (
     AttributeError,
     EOFError,
     LookupError,
-    RuntimeError,  # a value representation that it does not know; sequences within sequences
+    RuntimeError,  # NotImplementedError: a value representation that it does not know
     TypeError,
     ValueError,
     OSError,

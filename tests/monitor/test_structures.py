@@ -147,6 +147,15 @@ def test_a_wrong_one_is_refused(
     assert str(caught.value).endswith(".")
 
 
+def test_an_unknown_value_representation(drawn: FileDataset, tmp_path: Path) -> None:
+    path = written(drawn, tmp_path)
+    # ROI Name (3006,0026), of an LO that a bit was lost of.
+    name = b"\x06\x30\x26\x00L"
+    path.write_bytes(path.read_bytes().replace(name + b"O", name + b"\x7f"))
+    with pytest.raises(StructureSetError, match="Unknown Value Representation"):
+        parse(path)
+
+
 def test_what_is_no_structure_set(quick: QuickCase, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.dcm"
     garbage.write_bytes(b"garbage" * 100)
