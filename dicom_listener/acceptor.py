@@ -198,8 +198,10 @@ class Acceptor(threading.Thread):
         except Exception:
             LOGGER.exception("An association was ended by a defect")
         finally:
-            self.wire.close()
-            self._host.gone(self)
+            try:
+                self.wire.close()
+            finally:  # or it would hold its place for ever
+                self._host.gone(self)
 
     # Before the association
 

@@ -76,12 +76,13 @@ class Wire:
         WireError
             When it fails or does not come to its end in time.
         """
-        plain = self._socket
-        self._socket = secured = context.wrap_socket(
-            plain, server_side=True, do_handshake_on_connect=False
-        )
-        secured.settimeout(timeout_s)
         try:
+            # This fails already when the peer has gone after its first bytes; nothing of the
+            # connection is left then.
+            self._socket = secured = context.wrap_socket(
+                self._socket, server_side=True, do_handshake_on_connect=False
+            )
+            secured.settimeout(timeout_s)
             secured.do_handshake()
         except TimeoutError as error:
             raise WireError("The TLS handshake did not come to its end in time.") from error
@@ -194,7 +195,7 @@ class Wire:
         """Let go of the connection."""
         with self._lock:
             self._closed = True
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed already
                 if struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))[0]:
                     # The peer has not taken it in all that time: the system need not keep it.
                     self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -1,8 +1,11 @@
 """The port with TLS: who comes in by a certificate, and who does not, however they try."""
 
+import logging
 import os
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Callable
@@ -139,6 +142,23 @@ def test_a_silent_client_is_ended(start: Start, hospital: Authority, ours: Pair)
         assert peer.wait_for_end()
     (rejected,) = running.sink.wait(AssociationRejected)
     assert rejected.reason == "The TLS handshake did not come to its end in time."
+
+
+def test_a_client_that_goes_after_its_first_bytes(
+    start: Start, hospital: Authority, ours: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python's ssl then closes the connection by itself, before the handshake."""
+    running = start(tls=hospital.settings(ours))
+    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(50):
+        peer = RawPeer(running.listener.tls_port)
+        peer.send(b"\x16\x03\x01\x02\x00")
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.socket.close()
+    until(lambda: running.listener.counters.read().connections == 50)
+    until(lambda: threading.active_count() == threads)
+    until(lambda: len(list(Path("/proc/self/fd").iterdir())) == files)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_stall_within_tls(start: Start, hospital: Authority, ours: Pair, scanner: Pair) -> None:
