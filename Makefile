@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := dicom_listener monitor scanner_sim segmentation tests benchmarks web_ui
 PAGE_SOURCES := $(shell find web_ui -path web_ui/node_modules -prune -o -path web_ui/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install demo serve test check format unit peers types conformance bench lock clean
+.PHONY: help install demo serve test check format unit fuzz peers types conformance bench lock clean
 help:            ## what can be made here
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
@@ -37,6 +37,9 @@ check: install   ## formatter, linter, types, in Python and on the page
 
 unit: install    ## the tests
 	$(BIN)/python -m pytest $(PYTEST)
+
+fuzz: install    ## ten minutes of nonsense to a running service, from many peers at once
+	FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/faults/test_fuzz.py -o log_cli=true --log-cli-level=INFO $(PYTEST)
 
 peers:           ## Debian packages that the tests talk to
 	sh tests/peers/install.sh
