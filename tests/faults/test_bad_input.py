@@ -7,6 +7,7 @@ measured as if nothing had been.
 import json
 import socket
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,9 +182,7 @@ def test_a_missing_slice_that_comes_late(room: Room) -> None:
 
 def test_two_slices_at_one_place(room: Room) -> None:
     scan = room.scan("double")
-    twin = pydicom.dcmread(room.quick.monitoring[1].files[5])
-    for keyword in ("SeriesInstanceUID", "AcquisitionDateTime"):
-        setattr(twin, keyword, scan[5][keyword].value)
+    twin = deepcopy(scan[5])
     twin.SOPInstanceUID = generate_uid()
     room.send([*scan, twin])
     found = room.measured(scan)
