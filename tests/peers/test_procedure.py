@@ -121,11 +121,15 @@ def test_the_heart_beats_every_second(course: Course) -> None:
     assert max(gaps) < 3  # what a display takes for NO LIVE DATA
 
 
-def test_each_slice_is_told(course: Course) -> None:
+def test_it_is_told_how_far_a_scan_is(course: Course) -> None:
     scan = course.quick.monitoring[1]
     told = [m.data for m in course.seen.of(ScanProgressMessage)]
     of_scan = [p for p in told if p.series_instance_uid == scan.uid]
-    assert [p.received for p in of_scan] == [*range(1, SLICES + 1), SLICES]
+    received = [p.received for p in of_scan]
+    assert received[0] == 1
+    assert received[-1] == SLICES
+    assert received == sorted(received)
+    assert len(received) <= SLICES + 1  # ten times a second at most, and the end
     assert {p.expected for p in of_scan} == {SLICES}
     assert [p.complete for p in of_scan] == [False] * SLICES + [True]
 
