@@ -36,7 +36,7 @@ check: install   ## formatter, linter, types, in Python and on the page
 	$(BIN)/python web_ui/npm.py test --silent
 
 unit: install    ## the tests
-	$(BIN)/python -m pytest $(PYTEST)
+	sh tests/run.sh $(BIN)/python $(PYTEST)
 
 fuzz: install    ## ten minutes of nonsense to a running service, from many peers at once
 	FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/faults/test_fuzz.py -o log_cli=true --log-cli-level=INFO $(PYTEST)
