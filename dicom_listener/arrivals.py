@@ -7,7 +7,7 @@ from typing import Final
 from dicom_listener.assembled import Reason, SeriesObject
 from dicom_listener.extents import Extents
 from dicom_listener.headers import ObjectHeader
-from dicom_listener.lists import Lists
+from dicom_listener.lists import Missing, Told
 from dicom_listener.transitions import Event, State, Verdict
 from segmentation.volume import GeometryError, SlicePlane, Stack, check_stack
 
@@ -29,6 +29,8 @@ class Arrivals:
         With so many slices it is looked at again whether they fill the predecessor's extent.
     judged_by, reason
         The last judgement's.
+    callers
+        Calling AE titles that have brought some of it.
     carried
         SOP instances that each association which is not over has carried, duplicates too.
     last_association
@@ -51,6 +53,7 @@ class Arrivals:
     reason: Reason | None = None
     objects: dict[str, SeriesObject] = field(default_factory=dict)
     slices: int = 0
+    callers: set[str] = field(default_factory=set)
     carried: dict[str, set[str]] = field(default_factory=dict)
     last_association: str = ""
     cut: bool = False
@@ -90,7 +93,7 @@ class Judgement:
     verdict: Verdict
 
 
-def judge(series: Arrivals, lists: Lists, extents: Extents) -> Judgement:
+def judge(series: Arrivals, told: Told, extents: Extents) -> Judgement:
     """Look at all slices of a series together, and at what is known of it besides."""
     if series.overflowed:
         text = f"The series has more than the {series.slices} slices that are taken."
@@ -105,11 +108,13 @@ def judge(series: Arrivals, lists: Lists, extents: Extents) -> Judgement:
         verdict = Verdict.MENDABLE if error.code in MENDABLE else Verdict.BROKEN
     if verdict is Verdict.BROKEN:
         return Judgement(stack, reason, verdict)
-    if awaited := _awaited(series, lists):
-        return Judgement(stack, awaited, Verdict.AWAITED)
+    if told.missing is not None:
+        return Judgement(stack, _awaited(told.missing), Verdict.AWAITED)
     if stack is None:
         return Judgement(stack, reason, verdict)
-    if lists.discontinued(series.uid) and lists.complete(series.uid, series.objects) != "mpps":
+    if told.unmeasured is not None:
+        return Judgement(stack, _unmeasured(told.unmeasured), Verdict.UNMEASURED)
+    if told.discontinued and told.complete != "mpps":
         reason = Reason("discontinued", "The examination was discontinued.")
         return Judgement(stack, reason, Verdict.DISCONTINUED)
     missing = extents.missing_slices(series.first, stack)
@@ -122,11 +127,18 @@ def judge(series: Arrivals, lists: Lists, extents: Extents) -> Judgement:
     return Judgement(stack, None, Verdict.VOLUME)
 
 
-def _awaited(series: Arrivals, lists: Lists) -> Reason | None:
-    missing = lists.missing(series.uid, series.objects)
-    if missing is None:
-        return None
+def belongs_to(header: ObjectHeader) -> tuple[str, str, str | None]:
+    """What all slices of a series have in common."""
+    return header.patient_id, header.study_instance_uid, header.frame_of_reference_uid
+
+
+def _awaited(missing: Missing) -> Reason:
     are = "is" if missing.count == 1 else "are"
     text = f"{missing.count} of the {missing.listed} images that the scanner lists {are} missing"
     text += "." if missing.evidence == "mpps" else ", and may belong to this series."
     return Reason("listed_images_missing", text)
+
+
+def _unmeasured(missing: Missing) -> Reason:
+    of = f"{missing.count} of the {missing.listed} images that the scanner lists"
+    return Reason("listed_images_unmeasured", f"{of} came in a form that is not measured.")

@@ -105,6 +105,12 @@ class ObjectReady:
 AssemblerOutput = SeriesProgress | SeriesReady | ObjectReady
 
 
+def image_of(header: ObjectHeader) -> str:
+    """UID of the series that an object is an image of a scan of; empty for what is none."""
+    is_image = header.sop_class_uid in CT_CLASSES and not header.is_localizer
+    return header.series_instance_uid if is_image else ""
+
+
 def kind_of(header: ObjectHeader) -> ObjectKind:
     """What an object is to the assembler."""
     if header.sop_class_uid not in CT_CLASSES and header.modality != "CT":

@@ -46,7 +46,7 @@ from dicom_listener.transaction import (
 LOGGER = logging.getLogger(__name__)
 
 MAXIMUM_KNOWN: Final = 10_000
-"""Transactions that are remembered, to tell one that is used twice."""
+"""Transactions of one peer that are remembered, to tell one that is used twice."""
 
 CALLS: Final = 8
 """Peers that are reported to at once; one that does not answer holds up no other until then."""
@@ -77,7 +77,7 @@ class CommitmentSettings:
     give_up_s
         From the request on; then the report is given up.
     maximum_pending
-        Reports under way; a further request is refused for want of resources.
+        Reports under way to one peer; its further requests are refused for want of resources.
     """
 
     grace_s: float = 10.0
@@ -139,8 +139,8 @@ class Commitments:
         self._changed = threading.Condition()
         self._numbers = itertools.count()
         self._jobs: dict[int, _Job] = {}
-        self._known: dict[str, int] = {}
-        """Of each transaction, the hash of what it asked for."""
+        self._known: dict[str, dict[str, int]] = {}
+        """Of each peer's transactions, the hash of what they asked for."""
         self._busy: dict[str, _Job] = {}
         """Peers that are being reported to."""
         self._calls: dict[str, Call] = {}
@@ -217,7 +217,8 @@ class Commitments:
 
     def _accept(self, request: CommitmentRequested, caller: Caller) -> None:
         with self._changed:
-            if len(self._jobs) >= self._settings.maximum_pending:
+            pending = sum(job.request.peer == request.peer for job in self._jobs.values())
+            if pending >= self._settings.maximum_pending:
                 raise RefusalError(RESOURCE_LIMITATION, "Too many reports are under way")
             self._sink(request)
             self._take(request, caller)
@@ -225,9 +226,10 @@ class Commitments:
 
     def _take(self, request: CommitmentRequested, caller: Caller | None) -> None:
         asked = hash(frozenset(request.instances))
-        duplicate = self._known.setdefault(request.transaction_uid, asked) != asked
-        if len(self._known) > MAXIMUM_KNOWN:
-            del self._known[next(iter(self._known))]
+        known = self._known.setdefault(request.peer, {})
+        duplicate = known.setdefault(request.transaction_uid, asked) != asked
+        if len(known) > MAXIMUM_KNOWN:
+            del known[next(iter(known))]
         number = next(self._numbers)
         self._jobs[number] = _Job(number, request, duplicate, caller)
 

@@ -46,8 +46,8 @@ NO_LONGER_UPDATED: Final = 0xA710
 Failure (PS3.4, F.7.2.2.3)."""
 
 MAXIMUM_STEPS: Final = 1000
-"""Steps that are remembered. Beyond this the oldest is forgotten, one that is over before one that
-goes on; to change it is then to change one that is not known."""
+"""Steps of one calling AE title that are remembered. Beyond this its oldest is forgotten, one
+that is over before one that goes on; to change it is then to change one that is not known."""
 
 MAXIMUM_SERIES: Final = 500
 MAXIMUM_INSTANCES: Final = 50_000
@@ -195,9 +195,11 @@ class PerformedSteps:
     def _remember(self, step_uid: str, step: _Step) -> None:
         self._steps.pop(step_uid, None)
         self._steps[step_uid] = step
-        if len(self._steps) > MAXIMUM_STEPS:
-            over = (key for key, old in self._steps.items() if old.status != "IN PROGRESS")
-            del self._steps[next(over, next(iter(self._steps)))]
+        caller = step.calling_ae_title
+        own = [key for key, one in self._steps.items() if one.calling_ae_title == caller]
+        if len(own) > MAXIMUM_STEPS:
+            over = (key for key in own if self._steps[key].status != "IN PROGRESS")
+            del self._steps[next(over, own[0])]
 
 
 def _status(attributes: Dataset) -> StepStatus:

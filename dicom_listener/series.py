@@ -18,13 +18,13 @@ The assembler has no clock and no threads: its owner tells it what came and what
 calls ``tick`` when ``next_deadline`` has passed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from dicom_listener.arrivals import Arrivals, Judgement, judge
+from dicom_listener.arrivals import Arrivals, Judgement, belongs_to, judge
 from dicom_listener.assembled import (
     CT_CLASSES,
     AssemblerOutput,
@@ -36,12 +36,13 @@ from dicom_listener.assembled import (
     SeriesObject,
     SeriesProgress,
     SeriesReady,
+    image_of,
     kind_of,
 )
 from dicom_listener.events import CommitmentRequested, How, StepReported
 from dicom_listener.extents import Extents
 from dicom_listener.headers import ObjectHeader
-from dicom_listener.lists import ListEvidence, Lists
+from dicom_listener.lists import ListEvidence, Lists, Told
 from dicom_listener.transitions import Event, State, Verdict, next_state
 
 __all__ = [
@@ -125,7 +126,8 @@ class SeriesAssembler:
         """Those that silence has not yet been listened for."""
         self._series_of: dict[str, str] = {}
         """Of each slice that is remembered."""
-        self._others: dict[str, None] = {}
+        self._others: dict[str, str] = {}
+        """Of each object that is no slice, the series that it is an image of; empty for none."""
         self._extents = Extents()
         self._lists = Lists()
 
@@ -138,11 +140,13 @@ class SeriesAssembler:
         received_at: datetime,
         association_id: str,
         *,
+        calling_ae_title: str = "",
         conflicting: bool = False,
     ) -> list[AssemblerOutput]:
         """An object was received, or was found in the spool at start.
 
         The same SOP instance again adds nothing, but counts as carried by its association.
+        Lists are weighed of a ``calling_ae_title`` that carried some of the series.
         ``conflicting`` is for one whose UID came with another content before; it never becomes part
         of a volume.
         """
@@ -156,15 +160,17 @@ class SeriesAssembler:
             expected = self._extents.expected_slices(header)
             series = Arrivals(uid, expected, received_at, received_at, expected or 0)
             self._series[uid] = series
-        if series.objects and _belongs_to(series.first) != _belongs_to(header):
+        if series.objects and belongs_to(series.first) != belongs_to(header):
             return self._other("foreign", item, received_at)
+        another = bool(series.callers) and calling_ae_title not in series.callers
+        series.callers.add(calling_ae_title)
         known = header.sop_instance_uid in series.objects
         if known and series.state in (State.FINAL, State.REFUSED):
-            return []
+            return self._weigh_lists(series) if another else []
         series.heard(association_id, header.sop_instance_uid, received_at)
         self._waiting[uid] = series
         if known:
-            return self._bound()
+            return [*(self._weigh_lists(series) if another else ()), *self._bound()]
         if series.state not in _UNJUDGED:
             series.unjudged_since = received_at
         series.state = next_state(series.state, Event.SLICE, Verdict.VOLUME)
@@ -173,7 +179,8 @@ class SeriesAssembler:
             return self._other("stored", item, received_at)
         series.take(item)
         self._series_of[header.sop_instance_uid] = uid
-        return self._grown(series, header.sop_instance_uid)
+        outputs = self._grown(series, header.sop_instance_uid)
+        return outputs + (self._weigh_lists(series) if another else [])
 
     def association_ended(
         self, association_id: str, how: How, at: datetime
@@ -202,7 +209,9 @@ class SeriesAssembler:
         broken_off = step.status == "DISCONTINUED"
         for one in step.series:
             uid, named = one.series_instance_uid, one.instance_uids
-            outputs += self.listed(uid, named, "mpps", step.at, discontinued=broken_off)
+            outputs += self._take_list(
+                "mpps", step.calling_ae_title, named, {uid}, step.at, discontinued=broken_off
+            )
         return outputs
 
     def commitment_requested(self, request: CommitmentRequested) -> list[AssemblerOutput]:
@@ -213,24 +222,8 @@ class SeriesAssembler:
         it belongs. Objects that are no CT are of no series that is measured.
         """
         named = [uid for sop_class, uid in request.instances if sop_class in CT_CLASSES]
-        series = {self._series_of[uid] for uid in named if uid in self._series_of}
-        return self._take_list("commitment", named, series, request.at)
-
-    def listed(
-        self,
-        series_uid: str,
-        instance_uids: Iterable[str],
-        evidence: ListEvidence,
-        at: datetime,
-        *,
-        discontinued: bool = False,
-    ) -> list[AssemblerOutput]:
-        """The scanner names the instances of a series, which may not have come yet.
-
-        ``discontinued``: the examination was broken off, and these were made until then.
-        """
-        named = list(instance_uids)
-        return self._take_list(evidence, named, {series_uid}, at, discontinued=discontinued)
+        series = {of for uid in named if (of := self._came_as(uid))}
+        return self._take_list("commitment", request.calling_ae_title, named, series, request.at)
 
     def tick(self, now: datetime) -> list[AssemblerOutput]:
         """Judge what has been quiet for long enough, or was waited for long enough."""
@@ -267,15 +260,15 @@ class SeriesAssembler:
     def _other(
         self, kind: ObjectKind, item: SeriesObject, received_at: datetime
     ) -> list[AssemblerOutput]:
-        uid = item.header.sop_instance_uid
-        self._others[uid] = None
+        uid, of = item.header.sop_instance_uid, image_of(item.header)
+        self._others[uid] = of
         if len(self._others) > MAXIMUM_OTHERS:
             del self._others[next(iter(self._others))]
-        return [ObjectReady(kind, item, received_at), *self._arrived(uid, None)]
+        return [ObjectReady(kind, item, received_at), *self._arrived(uid, of)]
 
     def _grown(self, series: Arrivals, instance_uid: str) -> list[AssemblerOutput]:
         """A slice was added."""
-        expected = self._lists.expected(series.uid) or series.expected
+        expected = self._told(series).expected or series.expected
         reopened = series.state is State.REOPENED
         outputs: list[AssemblerOutput] = [
             SeriesProgress(series.uid, series.slices, expected, reopened),
@@ -287,7 +280,7 @@ class SeriesAssembler:
             outputs += self._weigh(series, Event.EXTENT)
         return outputs + self._bound()
 
-    def _arrived(self, instance_uid: str, series_uid: str | None) -> list[AssemblerOutput]:
+    def _arrived(self, instance_uid: str, series_uid: str) -> list[AssemblerOutput]:
         """Nothing is missing any more of some lists, perhaps."""
         outputs: list[AssemblerOutput] = []
         for uid in sorted(self._lists.came(instance_uid, series_uid) & self._series.keys()):
@@ -297,37 +290,46 @@ class SeriesAssembler:
     def _take_list(
         self,
         evidence: ListEvidence,
-        named: list[str],
+        caller: str,
+        named: Collection[str],
         series_uids: set[str],
         at: datetime,
         *,
         discontinued: bool = False,
     ) -> list[AssemblerOutput]:
         outputs: list[AssemblerOutput] = []
-        if self._lists.add(evidence, named, series_uids, self._has_come, discontinued=discontinued):
+        if self._lists.add(
+            evidence, caller, named, series_uids, self._came_as, discontinued=discontinued
+        ):
             for uid in sorted(series_uids & self._series.keys()):
                 outputs += self._weigh_lists(self._series[uid])
         return outputs + self.tick(at)
 
-    def _has_come(self, instance_uid: str) -> bool:
-        return instance_uid in self._series_of or instance_uid in self._others
+    def _came_as(self, instance_uid: str) -> str | None:
+        """Series of an image that has come; empty for what is none, None for what has not come."""
+        return self._series_of.get(instance_uid) or self._others.get(instance_uid)
+
+    def _told(self, series: Arrivals) -> Told:
+        return self._lists.of(series.uid, series.objects, series.callers)
 
     def _weigh_lists(self, series: Arrivals) -> list[AssemblerOutput]:
         """The lists have come to say something else."""
         self._lists.drop_parts(series.uid, series.objects)
-        missing = self._lists.missing(series.uid, series.objects)
-        if missing is not None:
-            return self._weigh(series, _LISTED[missing.evidence])
-        if self._lists.complete(series.uid, series.objects):
+        told = self._told(series)
+        if told.missing is not None:
+            return self._weigh(series, _LISTED[told.missing.evidence])
+        if told.complete:
             return self._weigh_complete_lists(series)
-        return self._weigh(series, Event.STEP) if self._lists.discontinued(series.uid) else []
+        if told.unmeasured is not None and (series.state not in _UNJUDGED or not series.carried):
+            return self._weigh(series, _LISTED[told.unmeasured.evidence])
+        return self._weigh(series, Event.STEP) if told.discontinued else []
 
     def _weigh_complete_lists(self, series: Arrivals) -> list[AssemblerOutput]:
         """That all is listed and here counts, but for a commitment while more may be carried.
 
         Some scanners ask for commitment while they are sending, of what they have sent until then.
         """
-        evidence = self._lists.complete(series.uid, series.objects)
+        evidence = self._told(series).complete
         if evidence is None or (evidence == "commitment" and series.carried):
             return []
         return self._weigh(series, _LISTED[evidence])
@@ -343,7 +345,7 @@ class SeriesAssembler:
 
     def _weigh(self, series: Arrivals, event: Event) -> list[AssemblerOutput]:
         """Look at all slices together, and say what follows from the event, if it is news."""
-        judged = judge(series, self._lists, self._extents)
+        judged = judge(series, self._told(series), self._extents)
         stack, reason = judged.stack, judged.reason
         if event is Event.EXTENT:
             if stack is None or not self._extents.fills(series.first, stack):
@@ -394,7 +396,3 @@ class SeriesAssembler:
             for instance_uid in self._series.pop(uid).objects:
                 self._series_of.pop(instance_uid, None)
             self._lists.forget(uid)
-
-
-def _belongs_to(header: ObjectHeader) -> tuple[str, str, str | None]:
-    return header.patient_id, header.study_instance_uid, header.frame_of_reference_uid

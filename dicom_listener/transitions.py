@@ -43,6 +43,7 @@ class Verdict(enum.Enum):
     SHORT = "a volume that ends before its predecessor did"
     CUT = "a volume whose transfer was aborted"
     DISCONTINUED = "a volume from an examination that was discontinued"
+    UNMEASURED = "a volume without images that the scanner lists, which came as no slices"
     MENDABLE = "no volume yet"
     AWAITED = "less than the scanner lists"
     BROKEN = "no volume, whatever comes"
@@ -58,6 +59,7 @@ _VERDICTS: Final = (
     Verdict.SHORT,
     Verdict.CUT,
     Verdict.DISCONTINUED,
+    Verdict.UNMEASURED,
     Verdict.MENDABLE,
     Verdict.AWAITED,
     Verdict.BROKEN,
@@ -65,26 +67,26 @@ _VERDICTS: Final = (
 
 # _O stands for: goes on waiting, in the state that it is in.
 _JUDGED: Final[Mapping[Event, tuple[State, ...]]] = {
-    #             VOLUME SHORT CUT DISCONTINUED MENDABLE AWAITED BROKEN
+    #             VOLUME SHORT CUT DISCONTINUED UNMEASURED MENDABLE AWAITED BROKEN
     # That is all that the scanner made: a gap stays one.
-    Event.STEP: (_F, _F, _F, _P, _P, _O, _R),
+    Event.STEP: (_F, _F, _F, _P, _P, _P, _O, _R),
     # May be asked for part by part: an end that is missing, or a gap, may follow.
-    Event.COMMITMENT: (_F, _P, _F, _P, _O, _O, _R),
-    Event.RELEASED: (_F, _P, _F, _P, _O, _O, _R),
+    Event.COMMITMENT: (_F, _P, _F, _P, _P, _O, _O, _R),
+    Event.RELEASED: (_F, _P, _F, _P, _P, _O, _O, _R),
     # Not before it is seen that something is broken, and the more so with what is awaited.
-    Event.EXTENT: (_F, _O, _F, _P, _O, _O, _O),
-    Event.QUIET: (_F, _P, _P, _P, _P, _P, _R),
-    Event.IMPATIENT: (_P, _P, _P, _P, _P, _P, _R),
+    Event.EXTENT: (_F, _O, _F, _P, _P, _O, _O, _O),
+    Event.QUIET: (_F, _P, _P, _P, _P, _P, _P, _R),
+    Event.IMPATIENT: (_P, _P, _P, _P, _P, _P, _P, _R),
 }
 _KEPT: Final[Mapping[Event, tuple[State, ...]]] = {
-    #             VOLUME SHORT CUT DISCONTINUED MENDABLE AWAITED BROKEN
-    Event.STEP: (_F, _F, _F, _P, _F, _P, _F),
-    Event.COMMITMENT: (_F, _F, _F, _P, _F, _P, _F),
-    Event.RELEASED: (_F, _F, _F, _F, _F, _F, _F),
+    #             VOLUME SHORT CUT DISCONTINUED UNMEASURED MENDABLE AWAITED BROKEN
+    Event.STEP: (_F, _F, _F, _P, _P, _F, _P, _F),
+    Event.COMMITMENT: (_F, _F, _F, _P, _P, _F, _P, _F),
+    Event.RELEASED: (_F, _F, _F, _F, _F, _F, _F, _F),
 }
 """What is judged: only a list takes back what is final."""
 
-_SILENT: Final = (_F, _F, _P, _P, _F, _P, _F)
+_SILENT: Final = (_F, _F, _P, _P, _P, _F, _P, _F)
 """The same for what is final by silence alone, which was none."""
 
 _UNJUDGED: Final = (State.OPEN, State.REOPENED)

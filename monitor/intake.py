@@ -131,6 +131,7 @@ class Intake:
                 stored.path,
                 stored.received_at,
                 stored.association_id,
+                calling_ae_title=stored.calling_ae_title,
                 conflicting=stored.outcome == "conflicting",
             )
         )

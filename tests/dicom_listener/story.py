@@ -29,19 +29,31 @@ class Story:
         *,
         series: int = 1,
         association: str = "a",
+        caller: str = "CT1",
         name: str = "",
         **changes: Any,
     ) -> None:
         """Slices come, 10 ms apart."""
         for z in z_mm:
-            self.object(header(z, series, name, **changes), association=association)
+            one = header(z, series, name, **changes)
+            self.object(one, association=association, caller=caller)
 
     def object(
-        self, one: ObjectHeader, *, association: str = "a", conflicting: bool = False
+        self,
+        one: ObjectHeader,
+        *,
+        association: str = "a",
+        caller: str = "CT1",
+        conflicting: bool = False,
     ) -> None:
         self.now_s += 0.01
         self.outputs += self.assembler.add(
-            one, Path(one.sop_instance_uid), at(self.now_s), association, conflicting=conflicting
+            one,
+            Path(one.sop_instance_uid),
+            at(self.now_s),
+            association,
+            calling_ae_title=caller,
+            conflicting=conflicting,
         )
 
     def released(self, association: str = "a") -> None:
@@ -62,23 +74,26 @@ class Story:
         series: int = 1,
         names: Iterable[str] = (),
         discontinued: bool = False,
+        caller: str = "CT1",
     ) -> None:
         """A performed procedure step is over, and lists slices of one series."""
         uids = [header(z, series).sop_instance_uid for z in z_mm]
         uids += [header(0, series, name).sop_instance_uid for name in names]
         performed = PerformedSeries(header(0, series).series_instance_uid, tuple(uids))
-        self.step((performed,), "DISCONTINUED" if discontinued else "COMPLETED")
+        self.step((performed,), "DISCONTINUED" if discontinued else "COMPLETED", caller)
 
-    def step(self, series: tuple[PerformedSeries, ...], status: StepStatus) -> None:
+    def step(
+        self, series: tuple[PerformedSeries, ...], status: StepStatus, caller: str = "CT1"
+    ) -> None:
         """What is known of a performed procedure step has changed."""
-        step = StepReported(f"{ROOT}.8.1", status, series, "m", "CT1", at(self.now_s))
+        step = StepReported(f"{ROOT}.8.1", status, series, "m", caller, at(self.now_s))
         self.outputs += self.assembler.step_reported(step)
 
-    def asked(self, *named: ObjectHeader, association: str = "c") -> None:
+    def asked(self, *named: ObjectHeader, association: str = "c", caller: str = "CT1") -> None:
         """Storage commitment is asked for."""
         instances = tuple((one.sop_class_uid, one.sop_instance_uid) for one in named)
         request = CommitmentRequested(
-            f"{ROOT}.9.1", instances, association, "CT1", "CT 1", at(self.now_s)
+            f"{ROOT}.9.1", instances, association, caller, "CT 1", at(self.now_s)
         )
         self.outputs += self.assembler.commitment_requested(request)
 

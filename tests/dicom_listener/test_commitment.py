@@ -248,6 +248,22 @@ def test_bounds(open_desk: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.commitments is not None
     assert desk.commitments.pending == 2
     assert len(desk.told) == 2
+    again = [asked(0, transaction=n) for n in range(3, 6)]
+    assert [desk.ask(one, peer="CT 2") for one in again] == [0, 0, 0x0213]  # room of its own
+
+
+def test_transactions_of_one_push_out_none_of_another(
+    open_desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commitment, "MAXIMUM_KNOWN", 2)
+    desk = open_desk()
+    desk.ask(asked(0))
+    for n in range(2, 6):
+        desk.ask(asked(1, transaction=n), peer="CT 2")
+    desk.reported(5)
+    assert desk.ask(asked(1)) == 0  # another object under the UID of the first
+    desk.reported(6)
+    assert desk.failures[5] == {instance(1): 0x0131}
 
 
 @pytest.mark.parametrize(

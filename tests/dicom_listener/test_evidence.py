@@ -4,12 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dicom_listener.events import PerformedSeries
 from dicom_listener.headers import ObjectHeader, read_header
-from dicom_listener.lists import Lists
+from dicom_listener.lists import ListEvidence, Lists
 from dicom_listener.pixels import read_volume
 from dicom_listener.series import SeriesProgress
 from segmentation.volume import SlicePlane
@@ -193,6 +194,128 @@ def test_a_discontinued_step_that_was_taken_up_again() -> None:
     story.listed(heights(6))
     story.slices(heights(6))
     assert story.said[-1] == ("final", "mpps", None)
+
+
+NOT_MEASURED: list[tuple[dict[str, Any], bool]] = [
+    ({"lossy": True}, False),
+    ({"planes": ()}, False),
+    ({"planes": (), "number_of_frames": 2, "sop_class_uid": ENHANCED}, False),
+    ({"patient_id": "another"}, False),
+    ({}, True),
+]
+
+
+@pytest.mark.parametrize(("changes", "conflicting"), NOT_MEASURED)
+@pytest.mark.parametrize("when", ["before", "amid", "after"])
+@pytest.mark.parametrize("by", ["mpps", "commitment"])
+def test_a_listed_image_that_is_not_measured(
+    changes: dict[str, Any], conflicting: bool, when: str, by: str
+) -> None:
+    """The others make a volume without it, which a further slice only makes longer."""
+    story = Story()
+
+    def tell(moment: str) -> None:
+        if moment == when:
+            if by == "mpps":
+                story.listed(heights(20))
+            else:
+                story.asked(*slices(20))
+
+    tell("before")
+    story.slices(heights(17))
+    tell("amid")
+    for one in slices(20)[17:]:
+        story.object(replace(one, **changes), conflicting=conflicting)
+    story.released()
+    tell("after")
+    story.pause(3)
+    assert story.said[-1][0::2] == ("provisional", "listed_images_unmeasured")
+    reason = story.ready[-1].reason
+    assert reason is not None
+    assert reason.text == (
+        "3 of the 20 images that the scanner lists came in a form that is not measured."
+    )
+    story.slices([-3], association="b")
+    story.released("b")
+    story.pause(3)
+    assert story.said[-1][0::2] == ("provisional", "listed_images_unmeasured")
+
+
+def test_an_image_that_is_not_measured_and_is_listed_for_itself() -> None:
+    """Some scanners ask for commitment image by image."""
+    story = Story()
+    story.object(replace(slices(6)[5], lossy=True))
+    story.asked(slices(6)[5])
+    for one in slices(5):
+        story.object(one)
+        story.asked(one)
+    assert not story.ready
+    story.released()
+    assert story.said == [("provisional", "release", "listed_images_unmeasured")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"series_instance_uid": f"{ROOT}.5.2", "lossy": True},
+        {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7", "planes": ()},
+        {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.88.67", "modality": "SR", "planes": ()},
+        {"image_type": LOCALIZER},
+    ],
+)
+def test_a_listed_object_that_is_no_image_of_the_series(changes: dict[str, Any]) -> None:
+    story = Story()
+    story.object(replace(header(0, name="x"), **changes))
+    story.slices(heights(5))
+    story.listed(heights(5), names=["x"])
+    assert story.said == [("final", "mpps", None)]
+
+
+def test_the_same_slice_with_another_content_is_measured_as_it_was() -> None:
+    story = Story()
+    story.slices(heights(5))
+    story.object(slices(5)[4], conflicting=True)
+    story.listed(heights(5))
+    assert story.said == [("final", "mpps", None)]
+
+
+# Who lists
+
+
+@pytest.mark.parametrize("count", [5, 7])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("how", ["completed", "discontinued", "asked"])
+def test_a_list_of_another_caller_is_no_evidence(count: int, first: bool, how: str) -> None:
+    story = Story()
+
+    def tell() -> None:
+        if how == "asked":
+            story.asked(*slices(count), caller="CT2")
+        else:
+            story.listed(heights(count), caller="CT2", discontinued=how == "discontinued")
+
+    if first:
+        tell()
+    story.slices(heights(5))
+    assert story.outputs[-1] == SeriesProgress(f"{ROOT}.5.1", 5, None)
+    story.released()
+    if not first:
+        tell()
+    assert story.said == [("final", "release", None)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_list_of_another_caller_counts_when_that_carries_some(again: bool) -> None:
+    story = Story()
+    story.listed(heights(7), caller="CT2")
+    story.slices(heights(6))
+    story.released()
+    story.slices(heights(7)[5:6] if again else [18], association="b", caller="CT2")
+    story.released("b")
+    story.pause(3)
+    completeness, _, code = story.said[-1]
+    wanted = ("provisional", "listed_images_missing") if again else ("final", None)
+    assert (completeness, code) == wanted
 
 
 # Storage commitment
@@ -437,12 +560,27 @@ def test_a_lossy_multi_frame_object_is_no_slice() -> None:
 # Bounds and cost
 
 
+SOURCES: list[tuple[str, ListEvidence]] = [
+    ("CT1", "mpps"),
+    ("CT1", "commitment"),
+    ("CT2", "mpps"),
+]
+
+
 def test_lists_are_bounded() -> None:
+    """By caller, and steps' lists apart from commitments'."""
     lists = Lists(maximum_instances=100)
     for n in range(50):
-        lists.add("mpps", [f"{n}.{k}" for k in range(30)], [str(n)], lambda _uid: False)
-    assert [n for n in range(50) if lists.missing(str(n), [])] == [47, 48, 49]
-    assert len(lists._awaiting) == 90
+        named = [f"{n}.{k}" for k in range(30)]
+        for caller, evidence in SOURCES[:1] if n < 3 else SOURCES[1:]:
+            lists.add(evidence, caller, named, [str(n)], lambda _uid: None)
+    told = [lists.of(str(n), [], ["CT1"]).missing for n in range(50)]
+    assert [(n, one.evidence) for n, one in enumerate(told) if one] == [
+        *((n, "mpps") for n in (0, 1, 2)),
+        *((n, "commitment") for n in (47, 48, 49)),
+    ]
+    assert [n for n in range(50) if lists.of(str(n), [], ["CT2"]).missing] == [47, 48, 49]
+    assert len(lists._awaiting) == 180
     for n in range(50):
         lists.forget(str(n))
     assert not lists._lists

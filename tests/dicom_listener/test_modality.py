@@ -58,7 +58,11 @@ class Service:
             match event:
                 case ObjectStored():
                     outputs += assembler.add(
-                        event.header, event.path, event.received_at, event.association_id
+                        event.header,
+                        event.path,
+                        event.received_at,
+                        event.association_id,
+                        calling_ae_title=event.calling_ae_title,
                     )
                 case AssociationEnded():
                     outputs += assembler.association_ended(

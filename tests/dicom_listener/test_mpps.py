@@ -241,6 +241,16 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps.set(ending(images=9), uid=f"{STEP}.0") == 0
 
 
+def test_steps_of_one_take_no_room_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mpps, "MAXIMUM_STEPS", 3)
+    steps = Steps()
+    other = Caller("a2", "CT2", "192.0.2.18", Peer("CT 2", "CT2"))
+    assert steps.steps.create(f"{STEP}.9", beginning(), other)[0] == 0
+    for n in range(5):
+        steps.create(beginning(), uid=f"{STEP}.{n}")
+    assert steps.set(ending(), caller=other, uid=f"{STEP}.9") == 0
+
+
 def _text_for_a_sequence(attributes: Dataset) -> None:
     attributes.add_new(0x00400340, "LO", "no sequence")
 
