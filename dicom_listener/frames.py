@@ -55,6 +55,10 @@ loss mark is none of theirs by the standard; where a converter has put it, it ho
 
 _WANTED: Final = frozenset(_MACROS) | _LOSSY
 
+MAXIMUM_FRAMES: Final = 4096
+"""The frames of an object with more are counted and not looked at: no scan has so many, and what is
+told of each goes into every record of the object."""
+
 
 def frame_values(encoded: EncodedDataset, count: int) -> list[Mapping[int, bytes]]:
     """For each of ``count`` frames, in the order of the pixel data, tag to bytes.

@@ -23,7 +23,7 @@ from dicom_listener.encoded import (
     first_fragment,
     read_part10,
 )
-from dicom_listener.frames import frame_values
+from dicom_listener.frames import MAXIMUM_FRAMES, frame_values
 from dicom_listener.syntaxes import ACCEPTED_SYNTAXES, LOSSY, MULTI_FRAME_CT, is_uid
 from dicom_listener.values import CHARACTER_SET, Values, moment, offset
 from segmentation.volume import SlicePlane
@@ -253,10 +253,11 @@ def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectH
 def frames_of(encoded: EncodedDataset, count: int) -> list[Values]:
     """Of each of the ``count`` frames of an image, what tells its place, scale and time.
 
-    A single-frame image is its own frame. None where the frames are not described, or not all.
+    A single-frame image is its own frame. None where the frames are not described, or not all, and
+    none of an object with more than ``MAXIMUM_FRAMES``.
     """
     values = Values(encoded.values, little_endian=encoded.little_endian)
-    if encoded.pixels is None:
+    if encoded.pixels is None or count > MAXIMUM_FRAMES:
         return []
     if values.code(_UIDS["sop_class_uid"]) not in MULTI_FRAME_CT:
         return [values] if count == 1 else []

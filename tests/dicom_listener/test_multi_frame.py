@@ -3,6 +3,7 @@
 import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pydicom
@@ -17,8 +18,9 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
-from dicom_listener import encoded
+from dicom_listener import encoded, headers
 from dicom_listener.encoded import parse_dataset
+from dicom_listener.frames import MAXIMUM_FRAMES
 from dicom_listener.headers import HEADER_TAGS, ObjectHeader, parse_header, read_header
 from dicom_listener.pixels import PixelError, read_volume
 from tests.dicom_listener.anatomy import (
@@ -314,3 +316,20 @@ def test_elements_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(encoded.DatasetError) as caught:
         parse_dataset(data, ExplicitVRLittleEndian, HEADER_TAGS)
     assert caught.value.code == "too_large"
+
+
+def test_frames_beyond_all_measure_are_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them is looked at: the header is small, and soon made."""
+    count = MAXIMUM_FRAMES + 1
+
+    def change(ds: Dataset) -> None:
+        ds.NumberOfFrames = count
+        ds.Rows = ds.Columns = 1
+        ds.PixelData = bytes(2 * count)
+        ds.PerFrameFunctionalGroupsSequence = [Dataset() for _ in range(count)]
+
+    looked = Mock(return_value=[])
+    monkeypatch.setattr(headers, "frame_values", looked)
+    header = header_of(enhanced(datasets(slices()), change=change))
+    assert (header.number_of_frames, header.planes) == (count, ())
+    looked.assert_not_called()

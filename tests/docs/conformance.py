@@ -92,6 +92,7 @@ BOUNDS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (counters, "A peer's connection"),
     (reception, "An object"),
     (encoded, "An object"),
+    (frames, "An object"),
     (images, "An object"),
     (pixels, "An object"),
     (series, "A series"),
