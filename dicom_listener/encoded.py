@@ -30,14 +30,17 @@ enhanced object of 4000 frames has a tenth of it."""
 MAXIMUM_VALUE_BYTES: Final = 1 << 16
 """A wanted value longer than this is no value of its element, and absent."""
 
-MAXIMUM_INFLATED_BYTES = 2 << 30
-"""A deflated data set that grows beyond this is refused."""
+MAXIMUM_INFLATED_BYTES = 512 << 20
+"""A deflated data set that grows beyond this, which is held in memory, is refused."""
 
 DEFLATED_GROWTH: Final = (64, 64 << 20)
 """So is one that grows to more than so many times its size, unless that is less than the second
 number of bytes. Scans grow to twice or five times their size; a bomb to a thousand times."""
 
 DatasetCode = Literal["not_dicom", "truncated", "garbled", "too_large"]
+
+_INFLATED_AT_ONCE = 1 << 20
+_DEFLATED_AT_ONCE = 1 << 16
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
@@ -182,19 +185,29 @@ def read_items(
         raise DatasetError("garbled", "A sequence can't be read.") from error
 
 
-def _inflate(data: bytes | memoryview) -> bytes:
+def _inflate(data: bytes | memoryview) -> memoryview:
+    """What was deflated, piece by piece: no more than the bound is ever held, and that once."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     growth, always = DEFLATED_GROWTH
     bound = min(max(growth * len(data), always), MAXIMUM_INFLATED_BYTES)
-    try:
-        inflated = inflater.decompress(data, bound)
-    except zlib.error as error:
-        raise DatasetError("garbled", "The deflated data set can't be inflated.") from error
-    if inflater.unconsumed_tail:
-        raise DatasetError("too_large", "The deflated data set grows beyond all measure.")
-    if not inflater.eof:
-        raise DatasetError("truncated", "The deflated data set ends too early.")
-    return inflated
+    inflated = bytearray()
+    deflated = memoryview(data)
+    for start in range(0, len(data), _DEFLATED_AT_ONCE):
+        tail: bytes | memoryview = deflated[start : start + _DEFLATED_AT_ONCE]
+        more = True
+        while more and not inflater.eof:
+            try:
+                piece = inflater.decompress(tail, _INFLATED_AT_ONCE)
+            except zlib.error as error:
+                raise DatasetError("garbled", "The deflated data set can't be inflated.") from error
+            if len(inflated) + len(piece) > bound:
+                raise DatasetError("too_large", "The deflated data set grows beyond all measure.")
+            inflated += piece
+            tail = inflater.unconsumed_tail
+            more = len(piece) == _INFLATED_AT_ONCE  # it may hold back some, of no bytes of the tail
+        if inflater.eof:
+            return memoryview(inflated).toreadonly()
+    raise DatasetError("truncated", "The deflated data set ends too early.")
 
 
 def first_fragment(encoded: EncodedDataset) -> memoryview:

@@ -1,6 +1,8 @@
 """A data set is whole, or it is refused: pydicom itself reads truncated ones without a word."""
 
+import random
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -124,6 +126,31 @@ def test_what_is_deflated_grows_by_a_bound_only() -> None:
     with pytest.raises(DatasetError) as caught:
         parse_dataset(bomb, DeflatedExplicitVRLittleEndian, ())
     assert caught.value.code == "too_large"
+
+
+def test_no_more_than_the_bound_is_inflated() -> None:
+    """A bomb is left where it is too large, and what was inflated is held once."""
+    bound = encoded.DEFLATED_GROWTH[1]
+    deflater = zlib.compressobj(wbits=-15)
+    bomb = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(200)) + deflater.flush()
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match="beyond all measure"):
+        parse_dataset(bomb, DeflatedExplicitVRLittleEndian, ())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.25 * bound
+    assert encoded.MAXIMUM_INFLATED_BYTES <= 512 << 20
+
+
+@pytest.mark.parametrize("size", [0, 65534, (1 << 20) - 12, 1 << 20, 3 << 20])
+def test_inflated_as_it_was(size: int) -> None:
+    """Whatever pieces it is inflated in, and with bytes behind its end."""
+    ds = Dataset()
+    ds.add_new(PATIENT_ID, "UT", "x" * 10)
+    ds.add_new(0x7FE00010, "OW", random.Random(1).randbytes(size // 2) + bytes(size // 2))
+    data = encode(ds)
+    deflated = encode(ds, DeflatedExplicitVRLittleEndian) + b"\0"
+    assert parse_dataset(deflated, DeflatedExplicitVRLittleEndian, ()).data == data
 
 
 def test_values_have_a_bound() -> None:
