@@ -3,8 +3,8 @@
 pynetdicom's acceptor runs two threads for each association, which poll and hand each fragment from
 one to the other. What breaks it, each reproduced, and what holds here instead:
 
-1. a peer that stalls inside a PDU held its thread and its place for ever: a PDU must be complete
-   within ``pdu_s``, and nothing is waited for without end;
+1. a peer that stalls inside a PDU or a message held its thread and its place for ever: a PDU must
+   be complete within ``pdu_s``, a message keeps a pace, and nothing is waited for without end;
 2. the TLS handshake ran where connections are accepted, so that one silent client shut out all:
    here each has its own thread, and a bound;
 3. a PDU or a data set of any length was buffered whole: both have limits, the data set goes into a
@@ -49,6 +49,7 @@ from dicom_listener.messages import (
     encode_message,
 )
 from dicom_listener.negotiation import AssociationRequest, negotiate, read_request
+from dicom_listener.pace import Pace
 from dicom_listener.peers import Address, Caller, Peer, Rejection
 from dicom_listener.reception import Reception
 from dicom_listener.reports import Reports
@@ -150,6 +151,7 @@ class Acceptor(threading.Thread):
         host: Host,
         *,
         request_s: float,
+        message_s: float,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.association_id = uuid.uuid4().hex
@@ -163,6 +165,7 @@ class Acceptor(threading.Thread):
         self.accepted_at = 0.0
         self._host = host
         self._request_s = request_s
+        self._message_s = message_s
         self._tls = tls
         self._told_to_end = threading.Event()
         self._reports = Reports(self, wire.wake)
@@ -266,6 +269,7 @@ class Acceptor(threading.Thread):
         """Read and answer, in PDUs of ``sent_bytes`` at most, until the end."""
         self._reports.open(sent_bytes)
         longest = peer.maximum_pdu_bytes + PDU_SLACK_BYTES
+        pace = Pace(self._message_s, peer.rate_bytes_s)
         while True:
             if not reader.is_within and not self._await_message(peer):
                 reason = "The service was ended."
@@ -276,10 +280,17 @@ class Acceptor(threading.Thread):
             if length > (longest if kind == _DATA else MAXIMUM_CONTROL_PDU_BYTES):
                 raise ProtocolError(INVALID_PARAMETER, f"A PDU of {length} bytes is too long.")
             if kind == _DATA:
+                begins = not reader.is_within
                 for message in reader.feed(self.wire.read(length)):
                     self._answer(message, sent_bytes)
+                    begins = True
+                pace.read(length, begins=begins)
+                if reader.is_within:
+                    pace.check()
                 if peer.rate_bytes_s:
-                    self._told_to_end.wait(self._host.pause_s(peer, length))
+                    pause_s = self._host.pause_s(peer, length)
+                    self._told_to_end.wait(pause_s)
+                    pace.paused(pause_s)
             elif kind == _RELEASE and reader.is_within:
                 reason = "It was released in the middle of a message."
                 return _End("aborted", reason, _RELEASED_PDU)

@@ -62,6 +62,9 @@ class ListenerSettings:
         Time from connection to association request, and for a TLS handshake.
     pdu_s
         Time for a PDU from its first byte to its last.
+    message_s
+        Time for a message from its first fragment to its last, besides that of its bytes at the
+        least pace.
     idle_s
         Silence after which an association is aborted.
     stop_s
@@ -83,6 +86,7 @@ class ListenerSettings:
     maximum_object_bytes: int = 1 << 30
     request_s: float = 10.0
     pdu_s: float = 10.0
+    message_s: float = 300.0
     idle_s: float = 60.0
     stop_s: float = 10.0
     zone: tzinfo | None = None
@@ -193,7 +197,12 @@ class Listener:
             refused=hosting.turned_away,
             crowded_out=lambda: self.counters.add(connections_crowded_out=1),
             accept=lambda wire, address, tls: Acceptor(
-                wire, address, hosting, request_s=settings.request_s, tls=tls
+                wire,
+                address,
+                hosting,
+                request_s=settings.request_s,
+                message_s=settings.message_s,
+                tls=tls,
             ),
         )
         server = hosting.server = Server(doors, visitors, settings.pdu_s)

@@ -20,6 +20,7 @@ from dicom_listener.events import (
 )
 from dicom_listener.hosting import WRITTEN_PER_ADDRESS
 from dicom_listener.listener import ListenerError
+from dicom_listener.pace import LEAST_BYTES_S, Pace
 from dicom_listener.peers import (
     CALLED_TITLE,
     CALLING_TITLE,
@@ -30,6 +31,7 @@ from dicom_listener.peers import (
     Rejection,
 )
 from dicom_listener.server import MAXIMUM_WAITING
+from dicom_listener.wire import WireError
 from tests.dicom_listener.conftest import Running, Start, until
 from tests.dicom_listener.objects import SERIES, ct_slice, encode
 from tests.dicom_listener.raw_peer import (
@@ -341,3 +343,54 @@ def test_fifty_stalled_peers_beside_a_scanner(start: Start) -> None:
         for peer in stalled:
             peer.socket.close()
     assert len(running.sink.of(ObjectStored)) == 60
+
+
+def ends(running: Running) -> list[str]:
+    """Why associations have ended."""
+    return [e.reason for e in running.sink.events if isinstance(e, AssociationEnded)]
+
+
+def test_a_message_that_never_ends(start: Start) -> None:
+    """Each of its PDUs comes in time, with as good as nothing in it."""
+    running = start(message_s=0.2)
+    with RawPeer(running.port) as peer:
+        assert peer.associate() == ASSOCIATE_AC
+        peer.send(p_data(c_store_rq(CTImageStorage, f"{SERIES}.1"), command=True))
+        until_s = time.monotonic() + 10
+        while not select.select([peer.socket], [], [], 0.02)[0]:
+            assert time.monotonic() < until_s, "it was let go on"
+            peer.send(p_data(b"xx", command=False, last=False))
+        assert peer.wait_for_end()
+    until(lambda: ends(running) == ["A message came too slowly to be waited for."])
+
+
+def test_messages_one_by_one_have_time(start: Start) -> None:
+    """The time is that of each, not of the association, and ends with the message."""
+    running = start(message_s=0.3)
+    with RawPeer(running.port) as peer:
+        assert peer.associate() == ASSOCIATE_AC
+        for n in range(5):
+            data = encode(ct_slice(n))
+            peer.send(p_data(c_store_rq(CTImageStorage, f"{SERIES}.{n + 1}"), command=True))
+            time.sleep(0.1)  # the peer's own pace
+            peer.send(p_data(data, command=False))
+            assert peer.status() == 0
+        peer.release()
+
+
+@pytest.mark.parametrize(("rate", "pace"), [(0.0, LEAST_BYTES_S), (1e9, LEAST_BYTES_S), (1e3, 1e3)])
+def test_the_pace(monkeypatch: pytest.MonkeyPatch, rate: float, pace: float) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("dicom_listener.pace.time.monotonic", lambda: now[0])
+    kept = Pace(300.0, rate)
+    for n in range(100):
+        now[0] += 1.0 + 3.0
+        kept.read(int(pace), begins=n == 0)
+        kept.paused(3.0)
+    now[0] += 300.0
+    kept.check()
+    now[0] += 5.0
+    with pytest.raises(WireError, match="too slowly"):
+        kept.check()
+    kept.read(0, begins=True)
+    kept.check()

@@ -46,6 +46,7 @@ from dicom_listener import (
     negotiation,
     nodes,
     outbox,
+    pace,
     peers,
     pixels,
     reception,
@@ -86,6 +87,7 @@ BOUNDS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (acceptor, "A peer's message"),
     (messages, "A peer's message"),
     (dicom_listener.commands, "A peer's message"),
+    (pace, "A peer's message"),
     (wire, "A peer's connection"),
     (server, "A peer's connection"),
     (hosting, "A peer's connection"),
@@ -114,7 +116,7 @@ SETTINGS: Final[tuple[tuple[type, str, tuple[str, ...]], ...]] = (
     (
         listener.ListenerSettings,
         "A peer's connection",
-        ("maximum_pdu_bytes", "request_s", "idle_s", "stop_s"),
+        ("maximum_pdu_bytes", "request_s", "message_s", "idle_s", "stop_s"),
     ),
     (
         series.AssemblerSettings,
