@@ -4,8 +4,8 @@ What must hold: see ``Story.check_what_is_stored``; and each scan comes to the s
 in a service that nobody has killed.
 """
 
-import shutil
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
