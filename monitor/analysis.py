@@ -1,6 +1,6 @@
 """What runs in the analysis processes: files in, findings out.
 
-Both functions are handed to a ``concurrent.futures.Executor`` with picklable arguments and answers,
+Its functions are handed to a ``concurrent.futures.Executor`` with picklable arguments and answers,
 so that a process pool and a cluster's executor serve alike. Nothing here knows of procedures,
 roles or the network.
 """
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from dicom_listener.pixels import PixelError, read_volume
 from monitor import artefact, progress
-from monitor.structures import Contoured
+from monitor.structures import Contoured, Offered, StructureSetError, read_structure_set
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
 from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast
@@ -35,6 +35,14 @@ class Refused:
 
     code: str
     text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A structure set that can be used: what it was drawn on, and its solids."""
+
+    planning_series_uid: str
+    structures: tuple[Structure, ...]
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,25 @@ def warm_up() -> None:
 def ready() -> bool:
     """Answered by a process once it is up; imports are then done."""
     return True
+
+
+def read_structures(offered: Offered) -> Planned | Refused:
+    """Solids from a structure set; refused as a whole without exactly one tumour, too."""
+    step = progress.step()
+    try:
+        found = read_structure_set(
+            offered.path,
+            tumour_pattern=offered.tumour_pattern,
+            hilum_pattern=offered.hilum_pattern,
+        )
+    except StructureSetError as error:
+        return Refused("bad_contours", str(error))
+    step()
+    if sum(contoured.kind == "tumour" for contoured in found.structures) != 1:
+        text = "The structure set must hold exactly one structure named as the tumour."
+        return Refused("no_tumour", text)
+    solids = build_structures(found.structures)
+    return solids if isinstance(solids, Refused) else Planned(found.planning_series_uid, solids)
 
 
 def build_structures(contoured: Sequence[Contoured]) -> tuple[Structure, ...] | Refused:

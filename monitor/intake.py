@@ -28,7 +28,7 @@ from monitor.decoding import Decoding
 from monitor.procedure import DECODED, Procedure
 from monitor.room import Room
 from monitor.stream import Data
-from monitor.structures import StructureSetError, read_structure_set
+from monitor.structures import Offered
 from monitor.trouble import Trouble
 
 RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -202,7 +202,7 @@ class Intake:
         self._go_on(procedure)
 
     def _other(self, ready: ObjectReady) -> None:
-        """An object that is no slice: a structure set is read, the others are only listed."""
+        """An object that is no slice: a structure set is to be read, the others are only listed."""
         header = ready.object.header
         procedure = self._room.owner(header.series_instance_uid)
         if procedure is None:
@@ -224,18 +224,14 @@ class Intake:
 
     def _structure_set(self, procedure: Procedure, ready: ObjectReady) -> None:
         header = ready.object.header
-        try:
-            structure_set = read_structure_set(
+        procedure.offer_structures(
+            Offered(
                 ready.object.path,
-                tumour_pattern=self._patterns.tumour_pattern,
-                hilum_pattern=self._patterns.hilum_pattern,
+                header.series_instance_uid,
+                header.sop_instance_uid,
+                self._patterns.tumour_pattern,
+                self._patterns.hilum_pattern,
             )
-        except StructureSetError as error:
-            reason = messages.Reason(code="bad_contours", text=str(error))
-            procedure.refuse_structures(header.series_instance_uid, reason)
-            return
-        procedure.take_structures(
-            structure_set, header.series_instance_uid, header.sop_instance_uid
         )
 
 

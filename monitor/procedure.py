@@ -15,13 +15,13 @@ from uuid import uuid4
 
 from dicom_listener.events import ObjectStored
 from monitor import analysis, messages
-from monitor.analysis import Found, Refused
+from monitor.analysis import Found, Planned, Refused
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
 from monitor.series_record import SeriesRecord
 from monitor.steps import Job, Verdict
-from monitor.structures import StructureSet
+from monitor.structures import Offered
 from segmentation.assessment import Reference
 from segmentation.structures import Structure
 
@@ -43,6 +43,11 @@ class Procedure:
         Folder for artefacts.
     at
         Turns a real receipt time into the service's clock.
+    offered
+        Structure sets that have come and are to be read, one after the other: the newest that can
+        be used stays.
+    planning_series_uid
+        Series that the contours in use were drawn on.
     contours
         Rises whenever all scans are to be measured again, mostly because of other contours.
     grounds
@@ -61,12 +66,11 @@ class Procedure:
     series: dict[str, SeriesRecord] = field(default_factory=dict)
     phases: list[messages.Phase] = field(default_factory=list)
     measurements: list[messages.Measurement] = field(default_factory=list)
-    structure_set: StructureSet | None = None
+    offered: list[Offered] = field(default_factory=list)
+    planning_series_uid: str = ""
     structure_set_uid: str = ""
-    structure_series_uid: str = ""
     contours: int = 0
     structures: tuple[Structure, ...] | None = None
-    structure_problem: Reason | None = None
     baseline_uid: str | None = None
     reference: Reference | None = None
     grounds: Grounds = ((), ())
@@ -81,24 +85,9 @@ class Procedure:
             self.series[uid] = SeriesRecord(uid, header.series_description, header.modality)
         return self.series[uid]
 
-    def take_structures(
-        self, structure_set: StructureSet, series_uid: str, sop_instance_uid: str
-    ) -> None:
-        """A newer structure set replaces the older; what was measured is measured again.
-
-        The same one sent again changes nothing.
-        """
-        if sop_instance_uid == self.structure_set_uid:
-            return
-        if sum(contoured.kind == "tumour" for contoured in structure_set.structures) != 1:
-            self.refuse_structures(series_uid, _ONE_TUMOUR)
-            return
-        self.structure_set = structure_set
-        self.structure_set_uid = sop_instance_uid
-        self.structure_series_uid = series_uid
-        self.structures = None
-        self.structure_problem = None
-        self._measure_anew()
+    def offer_structures(self, offered: Offered) -> None:
+        """A structure set has come; it is read by an analysis process, in its turn."""
+        self.offered.append(offered)
 
     def _measure_anew(self) -> None:
         """What every scan is compared with has changed; answers under way are dropped."""
@@ -108,14 +97,6 @@ class Procedure:
         self.ice_seen = False
         for record in self.series.values():
             record.decided = -1
-
-    def refuse_structures(self, series_uid: str, reason: Reason) -> None:
-        """Contours that can't be used, and why; earlier ones that could be built stay in use."""
-        record = self.series.get(series_uid)
-        if record is not None:
-            record.reason = reason
-        if self.structures is None:
-            self.structure_problem = reason
 
     @property
     def phase(self) -> messages.Phase:
@@ -144,9 +125,7 @@ class Procedure:
     @property
     def planning(self) -> SeriesRecord | None:
         """The series that the contours refer to, once it is a volume."""
-        if self.structure_set is None:
-            return None
-        record = self.series.get(self.structure_set.planning_series_uid)
+        record = self.series.get(self.planning_series_uid)
         if record is None or record.ready is None or record.ready.stack is None:
             return None
         return record
@@ -178,11 +157,10 @@ class Procedure:
         record = self._next_ignored()
         if record is not None:
             return self._verdict(record, Role.IGNORED, self._why_ignored(record))
-        if self.structure_set is None or self.structure_problem is not None:
-            return None
-        if self.structures is None:
-            arguments = (self.structure_set.structures,)
-            return Job("structures", "", 0, analysis.build_structures, arguments, self.contours)
+        offered = self._next_offered()
+        if offered is not None:
+            function = analysis.read_structures
+            return Job("structures", offered.series_uid, 0, function, (offered,), self.contours)
         planning = self.planning
         if planning is None:
             return None
@@ -284,7 +262,7 @@ class Procedure:
         if job.contours != self.contours:
             return None
         if job.kind == "structures":
-            self._conclude_structures(answer)
+            self._conclude_structures(job.arguments[0], answer)
             return None
         record = self.series.get(job.series_uid)
         if record is None or record.ready is None:
@@ -297,12 +275,30 @@ class Procedure:
             return None  # what could not be done with some of the slices is tried with all
         return self._conclude_measure(record, job, answer)
 
-    def _conclude_structures(self, answer: tuple[Structure, ...] | Refused) -> None:
+    def _next_offered(self) -> Offered | None:
+        """The structure set to be read; the one in use, sent again, changes nothing."""
+        while self.offered and self.offered[0].sop_instance_uid == self.structure_set_uid:
+            del self.offered[0]
+        return self.offered[0] if self.offered else None
+
+    def _conclude_structures(self, offered: Offered, answer: Planned | Refused) -> None:
+        """A newer structure set replaces the older; what was measured is measured again.
+
+        One that can't be used is told why; the older stays in use.
+        """
+        self.offered.remove(offered)
+        record = self.series.get(offered.series_uid)
         if isinstance(answer, Refused):
-            reason = Reason(code=answer.code, text=answer.text)
-            self.refuse_structures(self.structure_series_uid, reason)
-        else:
-            self.structures = answer
+            code = answer.code if answer.code == "no_tumour" else "bad_contours"
+            if record is not None:
+                record.reason = Reason(code=code, text=answer.text)
+            return
+        if record is not None:
+            record.reason = None
+        self.planning_series_uid = answer.planning_series_uid
+        self.structures = answer.structures
+        self.structure_set_uid = offered.sop_instance_uid
+        self._measure_anew()
 
     def _conclude_reference(
         self, record: SeriesRecord, answer: Reference | Refused
@@ -429,10 +425,6 @@ class Procedure:
         return Verdict(record, role, measurement, adopted)
 
 
-_ONE_TUMOUR = Reason(
-    code="no_tumour",
-    text="The structure set must hold exactly one structure named as the tumour.",
-)
 _GROWING = Reason(code="incomplete", text="More slices of this scan are coming.")
 _PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
 _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")

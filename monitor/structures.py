@@ -10,7 +10,9 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from dicom_listener.encoded import parse_dataset, split_syntax
 from segmentation.structures import Kind
 
 _UNREADABLE = (
@@ -29,8 +31,25 @@ _UNREADABLE = (
 
 
 MAXIMUM_STRUCTURE_SET_BYTES = 32 << 20
-"""A structure set is read on the pipeline's thread; one of this size takes some 3 s, and real ones
-have less than a tenth of it."""
+"""Also when it is inflated. One of this size takes some 3 s to read, and real ones have less than a
+tenth of it."""
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A structure set that has come and was not looked into yet.
+
+    Attributes
+    ----------
+    tumour_pattern, hilum_pattern
+        What names of its structures are searched for.
+    """
+
+    path: Path
+    series_uid: str
+    sop_instance_uid: str
+    tumour_pattern: str
+    hilum_pattern: str
 
 
 class StructureSetError(ValueError):
@@ -73,8 +92,7 @@ def read_structure_set(path: Path, *, tumour_pattern: str, hilum_pattern: str) -
         larger than any that is of use here.
     """
     try:
-        if path.stat().st_size > MAXIMUM_STRUCTURE_SET_BYTES:
-            raise ValueError("it is too large")
+        _check_size(path)
         dataset = pydicom.dcmread(path)
         names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
         frame, series = _referenced(dataset)
@@ -92,6 +110,16 @@ def read_structure_set(path: Path, *, tumour_pattern: str, hilum_pattern: str) -
     if not found:
         raise StructureSetError("The structure set holds no closed contours.")
     return StructureSet(series, frame, tuple(found))
+
+
+def _check_size(path: Path) -> None:
+    size = path.stat().st_size
+    if size <= MAXIMUM_STRUCTURE_SET_BYTES:
+        syntax, start = split_syntax(data := path.read_bytes())
+        if syntax == DeflatedExplicitVRLittleEndian:
+            size = len(parse_dataset(memoryview(data)[start:], syntax, ()).data)
+    if size > MAXIMUM_STRUCTURE_SET_BYTES:
+        raise ValueError("it is too large")
 
 
 def _referenced(dataset: pydicom.Dataset) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dicom_listener.events import AssociationEnded, ObjectStored, Receipt
-from monitor.analysis import Refused
+from monitor.analysis import Planned, Refused, read_structures
 from monitor.clock import Clock
 from monitor.config import Settings, StorageSection
 from monitor.intake import Intake
@@ -19,7 +19,7 @@ from monitor.metrics import Metrics
 from monitor.procedure import Procedure
 from monitor.room import Room
 from monitor.steps import Job, Verdict
-from monitor.structures import StructureSet
+from monitor.structures import Offered
 from tests.dicom_listener.objects import ROOT, at, header, heights
 from tests.monitor.test_intake import Page
 
@@ -75,7 +75,7 @@ def case(tmp_path: Path) -> Iterator[Case]:
         room = Room(settings, Clock(), journal, any_patient=False)
         case = Case(Intake(settings, Clock(), room, Page()), room)
         case.send(PLANNING, 8)
-        case.procedure.structure_set = StructureSet(f"{ROOT}.5.{PLANNING}", "", ())
+        case.procedure.planning_series_uid = f"{ROOT}.5.{PLANNING}"
         case.procedure.structures = ()
         case.send(BASELINE, 8)
         yield case
@@ -138,3 +138,65 @@ def test_a_scan_under_way_is_measured_against_the_reference_that_has_grown(case:
     reference = prepared(case)
     assert case.answer(job, REFUSED) is None
     assert case.job().arguments[1] is reference
+
+
+def offered(case: Case, name: str) -> Job:
+    """A structure set has come: the job that reads it."""
+    one = Offered(Path(name), f"{ROOT}.5.{BASELINE}", name, "tumour", "hilum")
+    case.procedure.offer_structures(one)
+    job = case.job()
+    assert (job.kind, job.function, job.arguments) == ("structures", read_structures, (one,))
+    return job
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        (Refused("bad_contours", "A contour is none."), "bad_contours"),
+        (Refused("no_tumour", "There is no tumour."), "no_tumour"),
+        (Refused("analysis_timeout", "It took too long."), "bad_contours"),
+        (Refused("analysis_failed", "The analysis failed twice."), "bad_contours"),
+    ],
+)
+def test_contours_that_are_of_no_use_leave_the_earlier(
+    case: Case, refused: Refused, code: str
+) -> None:
+    reference = prepared(case)
+    case.answer(offered(case, "bad"), refused)
+    record = case.procedure.series[f"{ROOT}.5.{BASELINE}"]
+    assert record.reason is not None
+    assert (record.reason.code, record.reason.text) == (code, refused.text)
+    assert case.procedure.reference is reference
+    case.send(SCAN, 8)
+    assert case.job().kind == "measure"
+
+
+def test_newer_contours_replace_the_earlier(case: Case) -> None:
+    """All is measured again, once: the same contours sent again change nothing."""
+    prepared(case)
+    case.answer(offered(case, "new"), Planned(f"{ROOT}.5.{PLANNING}", ()))
+    assert case.procedure.reference is None
+    prepared(case)
+    case.procedure.offer_structures(Offered(Path("new"), "", "new", "tumour", "hilum"))
+    while isinstance(step := case.procedure.next_step(), Verdict):
+        pass
+    assert step is None
+    assert case.procedure.reference is not None
+
+
+def test_contours_are_read_in_the_order_of_their_coming(case: Case) -> None:
+    """As after a restart: the last ones that can be used stay, and each is told of."""
+    first = offered(case, "good")
+    assert offered_paths(case, "bad") == ["good", "bad"]
+    case.answer(first, Planned(f"{ROOT}.5.{PLANNING}", ()))
+    second = case.job()
+    assert second.arguments[0].path == Path("bad")
+    case.answer(second, Refused("bad_contours", "A contour is none."))
+    assert case.procedure.structure_set_uid == "good"
+    prepared(case)
+
+
+def offered_paths(case: Case, name: str) -> list[str]:
+    """What waits to be read when one more has come."""
+    case.procedure.offer_structures(Offered(Path(name), "", name, "tumour", "hilum"))
+    return [str(one.path) for one in case.procedure.offered]

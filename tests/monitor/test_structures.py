@@ -8,9 +8,16 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from monitor.structures import StructureSet, StructureSetError, read_structure_set
+from monitor.analysis import Planned, Refused, read_structures
+from monitor.structures import (
+    MAXIMUM_STRUCTURE_SET_BYTES,
+    Offered,
+    StructureSet,
+    StructureSetError,
+    read_structure_set,
+)
 from scanner_sim.cases import CASES
 from segmentation.structures import solid_from_contours
 from tests.quick_case import QuickCase
@@ -162,3 +169,34 @@ def test_what_is_no_structure_set(quick: QuickCase, tmp_path: Path) -> None:
     for path in (garbage, tmp_path / "none.dcm", quick.planning.files[0]):
         with pytest.raises(StructureSetError, match="The structure set can't be read"):
             parse(path)
+
+
+def test_one_that_inflates_beyond_all_measure(drawn: FileDataset, tmp_path: Path) -> None:
+    """It is as large as it becomes, not as large as its file."""
+    drawn.ROIContourSequence[0].add_new(0x00091001, "OB", bytes(MAXIMUM_STRUCTURE_SET_BYTES))
+    drawn.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = written(drawn, tmp_path)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(StructureSetError, match="too large"):
+        parse(path)
+
+
+@pytest.mark.parametrize(
+    ("tumours", "code"), [(0, "no_tumour"), (1, ""), (2, "no_tumour"), (3, "bad_contours")]
+)
+def test_what_the_analysis_process_answers(
+    drawn: FileDataset, quick: QuickCase, tmp_path: Path, tumours: int, code: str
+) -> None:
+    """Solids where there is exactly one tumour."""
+    if tumours == 3:
+        no_contours(drawn)
+    for n, roi in enumerate(drawn.StructureSetROISequence):
+        roi.ROIName = "Tumour" if n < tumours else "Kidney"
+    found = read_structures(Offered(written(drawn, tmp_path), "1.2", "1.2.3", TUMOUR, HILUM))
+    if code:
+        assert isinstance(found, Refused)
+        assert found.code == code
+    else:
+        assert isinstance(found, Planned)
+        assert found.planning_series_uid == quick.planning.uid
+        assert [s.kind for s in found.structures] == ["tumour", "other"]
