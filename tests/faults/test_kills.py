@@ -4,7 +4,6 @@ What must hold: see ``Story.check_what_is_stored``; and each scan comes to the s
 in a service that nobody has killed.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,11 +34,7 @@ NEEDED_BYTES = 2 << 30
 
 SPILLED = RECEIVING.index(Step.SPILLED)
 
-pytestmark = [
-    pytest.mark.timeout(900),
-    # Not part of `make test` yet: it has not come to its end so far.
-    pytest.mark.skipif("KILLS" not in os.environ, reason="only by KILLS=1, until it is quick"),
-]
+pytestmark = pytest.mark.timeout(900)
 
 
 Deaths = Callable[[Step], int]
