@@ -5,7 +5,6 @@ import logging
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -86,7 +85,7 @@ def file_meta(header: ObjectHeader, receipt: Receipt, length: int = 0) -> bytes:
 
 def receipt_json(receipt: Receipt) -> dict[str, str]:
     """A receipt for JSON."""
-    return asdict(receipt) | {"received_at": receipt.received_at.isoformat()}
+    return {**vars(receipt), "received_at": receipt.received_at.isoformat()}
 
 
 def read_receipt(path: Path) -> Receipt:

@@ -18,7 +18,9 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -30,8 +32,11 @@ from dicom_listener.folders import fsync_folder
 
 LOGGER = logging.getLogger(__name__)
 
-SEGMENT_BYTES: Final = 64 << 20
-"""A file longer than this is followed by a new one: some 50 000 objects."""
+SEGMENT_BYTES: Final = 8 << 20
+"""A file longer than this is followed by a new one: some 6000 objects."""
+
+ALWAYS_READ: Final = 2
+"""Files that count as recent whatever the clock says: it may have been wrong."""
 
 READ_BYTES: Final = 128 << 10
 """Read at a time: some 100 objects. A line may be longer (an enhanced object has a plane for each
@@ -100,9 +105,9 @@ class Ledger:
             self._sync(number, handle)
             steps.reached(steps.Step.JOURNALED)
 
-    def events(self) -> Iterator[ListenerEvent]:
+    def events(self, start: "Start | None" = None) -> Iterator[ListenerEvent]:
         """Everything written so far, from the start."""
-        follower = Follower(self._root)
+        follower = Follower(self._root, start)
         try:
             while events := follower.read():
                 yield from events
@@ -196,6 +201,38 @@ class Position:
     offset: int = 0
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where to begin reading.
+
+    Attributes
+    ----------
+    left_out
+        All that was entered until then lies before; None: nothing does.
+    """
+
+    position: Position = field(default_factory=Position)
+    left_out: datetime | None = None
+
+
+def recent(directory: Path, since: datetime) -> Start:
+    """Where to begin so that nothing later than ``since`` is left out, and whole files before are.
+
+    Parameters
+    ----------
+    directory
+        The spool's folder.
+    """
+    segments = _segments(directory / "ledger")
+    start = Start()
+    for segment, following in pairwise(segments[: 1 - ALWAYS_READ or None]):
+        ended = datetime.fromtimestamp(segment.stat().st_mtime, UTC)
+        if ended >= since:
+            break
+        start = Start(Position(int(following.stem)), ended)
+    return start
+
+
 class Follower:
     """The reading end, in any process; belongs to one thread.
 
@@ -203,13 +240,15 @@ class Follower:
     ----------
     directory
         The spool's folder; it may still be empty.
+    start
+        Where to begin; at the very start unless told otherwise.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, start: Start | None = None) -> None:
         self._root = directory
         self._folder = directory / "ledger"
         self._handle = -1
-        self.position = Position()
+        self.position = start.position if start is not None else Position()
         self.broken = 0
 
     def read(self) -> list[ListenerEvent]:

@@ -20,11 +20,13 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -321,15 +323,22 @@ class Spool:
                 else:
                     self._quarantined += size
 
-    def scan(self, known: Collection[Path] = ()) -> Iterator[SpooledObject]:
-        """Everything stored that is not ``known``, oldest first.
+    def unknown(self, known: Collection[Path], since: datetime | None = None) -> list[Path]:
+        """Files of objects that are not ``known``, of those written after ``since``."""
+        earliest = since.timestamp() if since is not None else -math.inf
+        return [
+            path
+            for path in self._objects.glob("*/*/*.dcm")
+            if path not in known and path.stat().st_mtime >= earliest
+        ]
+
+    def read(self, paths: Iterable[Path]) -> Iterator[SpooledObject]:
+        """The objects in these files, oldest first.
 
         A file that can't be read any more is logged and left where it is.
         """
         found: list[tuple[Receipt, Path]] = []
-        for path in self._objects.glob("*/*/*.dcm"):
-            if path in known:
-                continue
+        for path in paths:
             try:
                 found.append((read_receipt(path), path))
             except (DatasetError, OSError):

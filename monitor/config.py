@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
 
@@ -208,6 +209,12 @@ class StorageSection(_Section):
     directory: Path = Path("data")
     database_url: str = ""
     minimum_free_mb: int = Field(500, ge=0)
+    replay_days: float = Field(14.0, ge=1, le=36500)
+
+    @property
+    def replayed_since(self) -> datetime:
+        """From when on a start takes in again what has come."""
+        return datetime.now(UTC) - timedelta(days=self.replay_days)
 
 
 class AnalysisSection(_Section):

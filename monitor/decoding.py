@@ -29,7 +29,7 @@ KEPT_BYTES: Final = 1 << 30
 TRIMMED_EVERY: Final = 64
 """Slices between two looks at how much is kept."""
 
-NICENESS: Final = 10
+NICENESS: Final = 15
 """Below receiving, and below the analysis of the scan before."""
 
 logger = logging.getLogger(__name__)

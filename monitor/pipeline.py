@@ -5,7 +5,7 @@ from the ledger -> which procedure -> slice joins its series -> series complete 
 its role -> [executor] -> measured, or why not -> journal -> alerts -> stream -> display.
 
 All of this from the ledger on runs on one thread, the pipeline's, which owns all state. It follows
-the ledger at its own pace, from the beginning after a restart, so that nothing between it and the
+the ledger at its own pace, after a restart from some days back, so that nothing between it and the
 listener can overflow; a knock only tells it to look at once. The web side puts its commands into
 the inbox, the executor and the journal their answers; a command that finds ``INBOX_SIZE`` there is
 refused, answers are no more than what was asked.
@@ -80,10 +80,12 @@ class Pipeline:
     publish
         Sends a change to the displays; must not wait.
     feed
-        Followed from its start; what is there at the beginning is history.
+        Followed from where it begins; what is there by then is history.
     any_patient
         Take every patient and study as a procedure of its own (folders are analysed), instead of
         one procedure at a time with an identity alert (a room).
+    left_out
+        What the feed has left out happened before; None: it begins at the very start.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Pipeline:
         feed: Feed,
         *,
         any_patient: bool = False,
+        left_out: datetime | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -103,7 +106,7 @@ class Pipeline:
         self._metrics = metrics
         self._feed = feed
         self._caught_up = False
-        self.room = Room(settings, clock, journal, any_patient=any_patient)
+        self.room = Room(settings, clock, journal, any_patient=any_patient, left_out=left_out)
         self._intake = Intake(settings, clock, self.room, self)
         self._inbox: queue.Queue[Item] = queue.Queue()
         self._knocked = threading.Event()

@@ -48,6 +48,8 @@ class Procedure:
         be used stays.
     planning_series_uid
         Series that the contours in use were drawn on.
+    planned
+        The structures as they were when it was closed.
     contours
         Rises whenever all scans are to be measured again, mostly because of other contours.
     grounds
@@ -70,6 +72,7 @@ class Procedure:
     planning_series_uid: str = ""
     structure_set_uid: str = ""
     contours: int = 0
+    planned: list[messages.PlannedStructure] = field(default_factory=list)
     structures: tuple[Structure, ...] | None = None
     baseline_uid: str | None = None
     reference: Reference | None = None
@@ -84,6 +87,18 @@ class Procedure:
         if uid not in self.series:
             self.series[uid] = SeriesRecord(uid, header.series_description, header.modality)
         return self.series[uid]
+
+    def close(self) -> None:
+        """It is over: what was found stays to be read, what it was found with is let go of."""
+        self.state = "closed"
+        known = {measurement.series_instance_uid for measurement in self.measurements}
+        rest = [m for m, _ in self.adopted.values() if m.series_instance_uid not in known]
+        self.measurements = sorted([*self.measurements, *rest], key=lambda m: m.acquired_at)
+        self.adopted = {}
+        self.offered = []
+        self.contours += 1  # answers under way come too late
+        self.planned = self._planned()
+        self.structures = self.reference = None
 
     def offer_structures(self, offered: Offered) -> None:
         """A structure set has come; it is read by an analysis process, in its turn."""
@@ -132,10 +147,6 @@ class Procedure:
 
     def message(self) -> messages.Procedure:
         """As it goes over the wire."""
-        structures = [
-            messages.PlannedStructure(name=s.name, kind=s.kind, volume_ml=s.volume_ml)
-            for s in self.structures or ()
-        ]
         return messages.Procedure.model_validate(
             {
                 "id": self.id,
@@ -145,15 +156,25 @@ class Procedure:
                 "opened_at": self.opened_at,
                 "state": self.state,
                 "phase": self.phase,
-                "structures": structures,
+                "structures": self._planned(),
                 "series": [record.message() for record in self.series.values()],
             }
         )
+
+    def _planned(self) -> list[messages.PlannedStructure]:
+        if self.structures is None:
+            return self.planned
+        return [
+            messages.PlannedStructure(name=s.name, kind=s.kind, volume_ml=s.volume_ml)
+            for s in self.structures
+        ]
 
     # What is to be done next
 
     def next_step(self) -> Job | Verdict | None:
         """A job, a verdict, or None where nothing can be done now."""
+        if self.state == "closed":
+            return None
         record = self._next_ignored()
         if record is not None:
             return self._verdict(record, Role.IGNORED, self._why_ignored(record))

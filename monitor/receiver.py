@@ -2,7 +2,8 @@
 
 At its start the ledger is brought to one truth with the spool: an object that is whole in the spool
 but is not in the ledger (a crash came between the two) is entered, and an association that a crash
-has cut off is entered as aborted.
+has cut off is entered as aborted. Only the recent part of the ledger is read for that: each earlier
+start has seen to what was before it.
 """
 
 import ipaddress
@@ -29,7 +30,7 @@ from dicom_listener.events import (
     ObjectStored,
     StepReported,
 )
-from dicom_listener.ledger import Ledger
+from dicom_listener.ledger import Ledger, recent
 from dicom_listener.listener import Listener, ListenerError, ListenerSettings
 from dicom_listener.mpps import PerformedSteps
 from dicom_listener.peers import Peer
@@ -41,8 +42,9 @@ from monitor.starting import StartError
 
 MEGABYTE = 1_000_000
 
-REJECTIONS, REJECTIONS_S = 600, 60.0
-"""Rejections beyond so many in so many seconds are counted, and not written down one by one."""
+RECORDS, RECORDS_S = 600, 60.0
+"""Of each kind of event that follows from no object that was kept, so many are written down in so
+many seconds; the others are only counted."""
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class Receiver:
         self._settings = settings
         self._knock = knock
         self._sockets = (plain, secure)
-        self._rejections = _Sparing(REJECTIONS, REJECTIONS_S)
+        self._spared = {kind: _Sparing(RECORDS, RECORDS_S) for kind in _NEEDS_NO_ANSWER}
 
     def __enter__(self) -> Self:
         settings = self._settings
@@ -107,16 +109,16 @@ class Receiver:
             self._ledger = Ledger(storage.directory)
             self._commitments = Commitments(
                 self.spool,
-                self._enter,
+                self.enter,
                 {node.name: node for node in peer_nodes(settings)},
                 ourselves(settings),
             )
-            steps = PerformedSteps(self._enter)
+            steps = PerformedSteps(self.enter)
             self._reconcile(steps)
             self.listener = Listener(
                 listener_settings(settings),
                 self.spool,
-                self._enter,
+                self.enter,
                 steps_handler=steps,
                 commitment_handler=self._commitments,
             )
@@ -161,11 +163,12 @@ class Receiver:
         self._ledger.close()
         self.spool.close()
 
-    def _enter(self, event: ListenerEvent) -> None:
+    def enter(self, event: ListenerEvent) -> None:
         """The listener's sink: an event that a peer is answered on is durable after this."""
-        if isinstance(event, AssociationRejected) and not self._rejections.take():
-            return
         if isinstance(event, _NEEDS_NO_ANSWER):
+            brought = isinstance(event, AssociationEnded) and event.objects > 0
+            if not brought and not self._spared[type(event)].take():
+                return
             try:
                 self._ledger.append(event, durable=False)
             except OSError:
@@ -175,11 +178,12 @@ class Receiver:
         self._knock()
 
     def _reconcile(self, steps: PerformedSteps) -> None:
+        start = recent(self._settings.storage.directory, self._settings.storage.replayed_since)
         entered: set[Path] = set()
         open_associations: dict[str, AssociationOpened] = {}
         last_heard: dict[str, datetime] = {}
         reported: list[ListenerEvent] = []
-        for event in self._ledger.events():
+        for event in self._ledger.events(start):
             match event:
                 case ObjectStored():
                     entered.add(event.path)
@@ -193,7 +197,12 @@ class Receiver:
                     reported.append(event)
         steps.restore(reported)
         self._commitments.restore(reported)
-        for found in self.spool.scan(entered):
+        unknown = self.spool.unknown(entered, start.left_out)
+        if unknown and start.left_out is not None:
+            # Also where files were copied, and are newer than what is written of them.
+            events = self._ledger.events()
+            entered |= {event.path for event in events if isinstance(event, ObjectStored)}
+        for found in self.spool.read(path for path in unknown if path not in entered):
             logger.warning("%s is whole, and was not in the ledger", found.path.name)
             self._ledger.append(
                 ObjectStored(found.header, found.path, found.receipt, found.outcome)

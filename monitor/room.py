@@ -6,6 +6,7 @@ identity alert and are used for nothing. Owned by the pipeline's thread.
 
 import logging
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid5
 
 from dicom_listener.events import ObjectStored
@@ -17,6 +18,9 @@ from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
 from monitor.messages import Condition
 from monitor.procedure import Procedure
+
+CLOSED_KEPT: Final = 10
+"""Closed procedures that can still be asked for; the journal keeps all."""
 
 FOREIGN_QUIET_S = 60.0
 """The identity alert's condition ends when nothing foreign has come for this long."""
@@ -46,15 +50,25 @@ class Room:
     any_patient
         Take every patient and study as a procedure of its own (folders are analysed), instead of
         one procedure at a time.
+    left_out
+        What is not told again after a restart happened before; None: all is.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, journal: JournalWriter, *, any_patient: bool
+        self,
+        settings: Settings,
+        clock: Clock,
+        journal: JournalWriter,
+        *,
+        any_patient: bool,
+        left_out: datetime | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._journal = journal
         self._any_patient = any_patient
+        self._left_out = left_out
+        self._past: set[Key] = set()
         self._procedures: dict[Key, Procedure] = {}
         self._series: dict[str, Procedure] = {}
         self._changed: list[Procedure] = []
@@ -130,30 +144,43 @@ class Room:
         return [Finding(Condition.OTHER_PATIENT, quiet_s < FOREIGN_QUIET_S, text)]
 
     def _procedure_of(self, stored: ObjectStored) -> Procedure | None:
-        header = stored.header
-        known = self._procedures.get((header.patient_id, header.study_instance_uid))
+        key = (stored.header.patient_id, stored.header.study_instance_uid)
+        known = self._procedures.get(key)
         if known is not None:
             if known.state == "open":
                 return known
             return None  # it is stored, and not measured
-        current = self.current
-        if current is not None and not self._any_patient:
-            if not self._idle(current, stored):
-                self._note_foreign(current, stored)
-                return None
+        if key in self._past:
+            return None
+        current = None if self._any_patient else self.current
+        if current is not None and not self._idle(current, stored):
+            self._note_foreign(current, stored)
+            return None
+        row = self._journaled(key)
+        if row is not None and self._was_closed(row):
+            self._past.add(key)
+            return None
+        if current is not None:
             self._close(current)
-        return self._open(stored)
+        return self._open(stored, row)
+
+    def _was_closed(self, row: dict[str, str]) -> bool:
+        """Whether what has closed it is not told again after this restart."""
+        if self._left_out is None or row["state"] != "closed":
+            return False
+        return datetime.fromisoformat(row["opened_at"]) < self._clock.at(self._left_out)
 
     def _close(self, procedure: Procedure) -> None:
-        """It gives way to the next; what the journal knows of it stays to be read."""
-        procedure.state = "closed"
-        known = {measurement.series_instance_uid for measurement in procedure.measurements}
-        rest = [m for m, _ in procedure.adopted.values() if m.series_instance_uid not in known]
-        procedure.measurements = sorted(
-            [*procedure.measurements, *rest], key=lambda m: m.acquired_at
-        )
-        procedure.adopted = {}
+        """It gives way to the next; of many, the first to be closed are let go of."""
+        procedure.close()
         self._changed.append(procedure)
+        closed = [key for key, one in self._procedures.items() if one.state == "closed"]
+        for key in closed[:-CLOSED_KEPT]:
+            self._past.add(key)
+            forgotten = self._procedures.pop(key)
+            del self.alerts[forgotten.id]
+            for uid in forgotten.series:
+                self._series.pop(uid, None)
 
     def _idle(self, procedure: Procedure, stored: ObjectStored) -> bool:
         last = procedure.last_object_at or procedure.opened_at
@@ -166,15 +193,14 @@ class Room:
         logger.warning("An object of %s is stored, not used", self._foreign)
         self._foreign_at = self._clock.at(stored.received_at)
 
-    def _open(self, stored: ObjectStored) -> Procedure:
+    def _open(self, stored: ObjectStored, row: dict[str, str] | None) -> Procedure:
         """A new procedure, or one that the journal knows from before a restart.
 
-        Whether it was closed then is not asked: the ledger is followed from its start, and what
+        Whether it was closed then is not asked, unless it was begun before what is told again: what
         closed it comes again, in the same order. A stray object in between finds the same procedure
         open as it did then.
         """
         header = stored.header
-        row = self._journaled((header.patient_id, header.study_instance_uid))
         procedure = Procedure(
             id=row["id"]
             if row is not None

@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from dicom_listener.ledger import Follower
+from dicom_listener.ledger import Follower, recent
 from dicom_listener.tls import TlsError
 from monitor.clock import Clock
 from monitor.config import Settings
@@ -69,9 +69,16 @@ class Service:
         except JournalError as error:
             raise StartError(f"storage.database_url: {error}") from error
         self.workers = Workers(self._make_executor)
-        feed = Follower(self.settings.storage.directory)
+        storage = self.settings.storage
+        start = recent(storage.directory, storage.replayed_since)
         self.pipeline = Pipeline(
-            self.settings, self.clock, self.journal, self.workers, self.metrics, feed
+            self.settings,
+            self.clock,
+            self.journal,
+            self.workers,
+            self.metrics,
+            Follower(storage.directory, start),
+            left_out=start.left_out,
         )
         self.pipeline.trouble.problem = lambda: self.receiver_status().problem
         self.stream = Stream(self.clock, self.pipeline.snapshot)

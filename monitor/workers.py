@@ -16,8 +16,9 @@ from typing import Any
 from monitor import analysis
 from monitor.progress import Progress
 
-NICENESS = 5
-"""Receiving comes first: a slice that waits too long fails the scanner's sending."""
+NICENESS = 10
+"""Receiving comes first: a slice that waits too long fails the scanner's sending. On a machine that
+is fully busy, an analysis still gets a tenth."""
 
 END_TIMEOUT_S = 5.0
 """How long the service's end waits for the processes' end."""

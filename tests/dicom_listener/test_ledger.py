@@ -2,7 +2,7 @@
 
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from dicom_listener import steps
 from dicom_listener.encoded import parse_dataset
 from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectStored, Receipt
 from dicom_listener.headers import HEADER_TAGS, parse_header
-from dicom_listener.ledger import Follower, Ledger, UnsyncedError
+from dicom_listener.ledger import Follower, Ledger, Start, UnsyncedError, recent
 from tests.dicom_listener.objects import ct_slice, encode
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -239,6 +239,34 @@ def test_older_files_may_be_put_away(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ledger.close()
     (tmp_path / "ledger" / "00000001.jsonl").unlink()
     assert everything(tmp_path)[-1] == ended("h")
+
+
+def test_a_start_may_leave_out_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole files of the past, and never the last two: the clock may be wrong."""
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 1)
+    now = datetime.now(UTC)
+    assert recent(tmp_path, now) == Start()
+    ledger = Ledger(tmp_path)
+    names = "abcdef"
+    found = []
+    for n, name in enumerate(names):
+        ledger.append(ended(name))
+        days_ago = now - timedelta(days=10 - n)
+        os.utime(max((tmp_path / "ledger").iterdir()), times=(days_ago.timestamp(),) * 2)
+    ledger.close()
+    for days in range(12):
+        start = recent(tmp_path, now - timedelta(days=days, hours=1))
+        follower = Follower(tmp_path, start)
+        events = []
+        while read := follower.read():
+            events += read
+        follower.close()
+        text = "".join(e.association_id for e in events if isinstance(e, AssociationEnded))
+        assert names.endswith(text)
+        assert (start.left_out is None) == (text == names)
+        assert start.left_out is None or start.left_out < now - timedelta(days=days, hours=1)
+        found.append(text)
+    assert found == ["ef"] * 6 + ["ef", "def", "cdef", "bcdef", "abcdef", "abcdef"]
 
 
 def test_many_threads_write_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_two_senders_at_once(running: Running) -> None:
         one.release()
         two.release()
     running.sink.wait(AssociationEnded, 2)
-    assert len(list(running.spool.scan())) == 8
+    assert len(running.spool.unknown(())) == 8
 
 
 def test_the_same_object_from_many_at_once(running: Running) -> None:
@@ -119,7 +119,7 @@ def test_the_same_object_from_many_at_once(running: Running) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(send, range(12))) == [0] * 12
-    assert len(list(running.spool.scan())) == 1
+    assert len(running.spool.unknown(())) == 1
     outcomes = [event.outcome for event in running.sink.of(ObjectStored)]
     assert sorted(outcomes) == ["identical"] * 11 + ["new"]
 
@@ -221,7 +221,7 @@ def test_refusals(
     assert refused.path.parent == running.spool.directory / "quarantine"
     assert refused.path.read_bytes().endswith(data)
     assert json.loads(refused.path.with_suffix(".json").read_text())["code"] == code
-    assert len(list(running.spool.scan())) == 1
+    assert len(running.spool.unknown(())) == 1
     outside = [p for p in running.spool.directory.parent.rglob("*") if "evil" in p.name]
     assert not outside
     assert running.listener.counters.read().objects_refused == 1

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from dicom_listener.encoded import parse_dataset
 from dicom_listener.events import Receipt
 from dicom_listener.headers import HEADER_TAGS, ObjectHeader, parse_header
 from dicom_listener.reception import META_BYTES, SPILL_BYTES, Reception
-from dicom_listener.spool import Spool, SpoolError, SpoolFullError, SpoolInUseError
+from dicom_listener.spool import (
+    Spool,
+    SpooledObject,
+    SpoolError,
+    SpoolFullError,
+    SpoolInUseError,
+)
 from tests.dicom_listener.objects import SERIES, STUDY, at, ct_slice, encode
 
 RECEIPT = Receipt(at(1.5), "a" * 32, "SCANNER", "192.0.2.7")
@@ -68,7 +75,7 @@ def test_scan_gives_back_everything_after_a_restart(tmp_path: Path) -> None:
         stored = [first.store(*received(n), receipts[n]) for n in range(3)]
         first.store(*received(0, PatientID="4712"), receipts[3])
     with Spool(tmp_path, free_floor_bytes=0) as second:
-        found = list(second.scan())
+        found = everything(second)
         assert second.store(*received(1), RECEIPT).outcome == "identical"
     assert found[1:] == stored[::-1]
     assert found[0].outcome == "conflicting"
@@ -168,14 +175,19 @@ def test_left_overs_are_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "incoming" / "x.part").write_bytes(b"half")
     with Spool(tmp_path, free_floor_bytes=0) as spool:
         assert files(spool) == []
-        assert list(spool.scan()) == []
+        assert everything(spool) == []
+
+
+def everything(spool: Spool) -> list[SpooledObject]:
+    """All objects, oldest first."""
+    return list(spool.read(spool.unknown(())))
 
 
 def test_a_broken_file_does_not_stop_the_scan(spool: Spool) -> None:
     broken = spool.store(*received(0), RECEIPT).path
     other = spool.store(*received(1), RECEIPT).path
     broken.write_bytes(broken.read_bytes()[:-1])
-    assert [found.path for found in spool.scan()] == [other]
+    assert [found.path for found in everything(spool)] == [other]
     assert broken.exists()
 
 
@@ -205,7 +217,7 @@ def test_a_large_object_is_the_file_that_it_came_into(spool: Spool) -> None:
     assert content.endswith(data)
     assert pydicom.dcmread(stored.path).Rows == 1500
     assert files(spool) == [f"objects/{STUDY}/{SERIES}/{SERIES}.1.dcm"]
-    assert [found.receipt for found in spool.scan()] == [RECEIPT]
+    assert [found.receipt for found in everything(spool)] == [RECEIPT]
     again = large(spool)
     assert spool.store(*again, RECEIPT).outcome == "identical"
     again[1].close()
@@ -295,7 +307,15 @@ def test_it_knows_what_it_holds(spool: Spool) -> None:
 def test_only_what_is_not_known_is_found(spool: Spool) -> None:
     known = spool.store(*received(0), RECEIPT).path
     new = spool.store(*received(1), RECEIPT).path
-    assert [found.path for found in spool.scan({known})] == [new]
+    assert spool.unknown({known}) == [new]
+
+
+def test_what_was_written_long_ago_need_not_be_known(spool: Spool) -> None:
+    old = spool.store(*received(0), RECEIPT).path
+    new = spool.store(*received(1), RECEIPT).path
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    os.utime(old, times=(yesterday.timestamp() - 1,) * 2)
+    assert spool.unknown((), yesterday) == [new]
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:
@@ -318,4 +338,4 @@ def test_quarantine_keeps_bytes_and_reason(spool: Spool) -> None:
     assert reason["claims"] == claims
     assert reason["calling_ae_title"] == "SCANNER"
     assert b"../../x" not in path.read_bytes()
-    assert list(spool.scan()) == []
+    assert everything(spool) == []

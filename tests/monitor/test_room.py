@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from monitor.clock import Clock
 from monitor.config import Settings, StorageSection
 from monitor.journal_writer import JournalWriter
 from monitor.metrics import Metrics
-from monitor.room import Room
+from monitor.room import CLOSED_KEPT, Room
 from tests.dicom_listener.objects import at, header
 
 IDLE_S = 7200.0
@@ -31,11 +32,13 @@ def stored(patient: str, minutes: float) -> ObjectStored:
     return ObjectStored(one, Path(one.sop_instance_uid), receipt, "new")
 
 
-def admitted(url: str, objects: Sequence[ObjectStored]) -> list[str | None]:
+def admitted(
+    url: str, objects: Sequence[ObjectStored], left_out: datetime | None = None
+) -> list[str | None]:
     """Whose procedure is open after each object, as the journal is told too."""
     with closing(JournalWriter(url, Metrics())) as journal:
         settings = Settings(storage=StorageSection(directory=Path("nowhere")))
-        room = Room(settings, Clock(), journal, any_patient=False)
+        room = Room(settings, Clock(), journal, any_patient=False, left_out=left_out)
         found = []
         for one in objects:
             room.admit(one)
@@ -62,3 +65,29 @@ def test_a_restart_ends_where_life_was(tmp_path: Path, restarts: int) -> None:
     assert live == ["A", "A", "A", "C", "C"]
     for _ in range(restarts):
         assert admitted(url, day) == live
+
+
+def test_what_was_closed_stays_so_when_its_course_is_not_told_again(tmp_path: Path) -> None:
+    """A stray image of one of last month's patients is stored, and opens nothing."""
+    url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
+    assert admitted(url, [stored("A", 0), stored("B", 150)]) == ["A", "B"]
+    left_out = at(0) + timedelta(minutes=100)
+    again = [stored("A", 151), stored("B", 152), stored("A", 500), stored("C", 501)]
+    assert admitted(url, again, left_out) == [None, "B", "B", "C"]
+    # Nothing is left out of its course: what has closed it is told again.
+    assert admitted(url, [stored("A", 0), stored("A", 10)]) == ["A", "A"]
+
+
+def test_of_many_closed_procedures_the_first_are_let_go_of(tmp_path: Path) -> None:
+    """But never taken for new ones."""
+    settings = Settings(storage=StorageSection(directory=tmp_path))
+    patients = [chr(ord("A") + n) for n in range(CLOSED_KEPT + 4)]
+    with closing(JournalWriter(f"sqlite:///{tmp_path / 'j.sqlite'}", Metrics())) as journal:
+        room = Room(settings, Clock(), journal, any_patient=False)
+        for n, patient in enumerate(patients):
+            room.admit(stored(patient, 150 * n))
+        assert [one.patient_id for one in room.procedures()] == patients[3:]
+        assert len(room.alerts) == CLOSED_KEPT + 1
+        assert room.admit(stored("A", 150 * len(patients))) is None
+        assert room.owner("1.2.65.1") is None
+        assert room.owner(f"1.2.{ord(patients[-1])}.1") is room.current
