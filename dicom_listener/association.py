@@ -34,7 +34,7 @@ from pynetdicom.presentation import build_context
 
 from dicom_listener.connection import Connection
 from dicom_listener.file_meta import IMPLEMENTATION_CLASS_UID
-from dicom_listener.nodes import CallCode, Caller, CallError, Node
+from dicom_listener.nodes import CallCode, CallError, Node, Ourselves
 
 MAXIMUM_CONTEXTS: Final = 128
 """Presentation contexts in one request: odd numbers of one byte (PS3.8, 9.3.2.2)."""
@@ -109,7 +109,7 @@ class Association:
     def __init__(
         self,
         node: Node,
-        caller: Caller,
+        caller: Ourselves,
         proposals: Sequence[Proposal],
         *,
         provider_of: Sequence[str] = (),

@@ -8,7 +8,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from dicom_listener.association import Answer, Association, Context, Proposal
-from dicom_listener.nodes import Caller, Node
+from dicom_listener.nodes import Node, Ourselves
 from dicom_listener.syntaxes import UNCOMPRESSED, VERIFICATION
 
 SUCCESS: Final = 0x0000
@@ -199,7 +199,7 @@ class Call(Association):
             raise self.error("refused", f"refused ({answer.comment})", answer.status)
 
 
-def echo(node: Node, caller: Caller) -> float:
+def echo(node: Node, caller: Ourselves) -> float:
     """C-ECHO on an association of its own; the seconds from the request to its answer.
 
     Raises

@@ -31,8 +31,7 @@ from dicom_listener.attributes import (
 from dicom_listener.client import Call
 from dicom_listener.events import CommitmentReported, CommitmentRequested, ListenerEvent
 from dicom_listener.negotiation import COMMITMENT, COMMITMENT_INSTANCE
-from dicom_listener.nodes import Caller as Ourselves
-from dicom_listener.nodes import CallError, Node
+from dicom_listener.nodes import CallError, Node, Ourselves
 from dicom_listener.peers import Caller
 from dicom_listener.syntaxes import UNCOMPRESSED
 from dicom_listener.transaction import (
@@ -302,7 +301,9 @@ class Commitments:
             "could" if delivered else "can't",
         )
         try:
-            self._sink(CommitmentReported(request.transaction_uid, delivered, self._now()))
+            self._sink(
+                CommitmentReported(request.transaction_uid, delivered, self._now(), request.peer)
+            )
         except OSError:
             LOGGER.exception("A report can't be written down: it will come again after a restart")
         return True

@@ -8,7 +8,7 @@ import struct
 import time
 from typing import Final
 
-from dicom_listener.nodes import Caller, CallError, Node, Secure
+from dicom_listener.nodes import CallError, Node, Ourselves, Secure
 
 MAXIMUM_PDU_BYTES: Final = 1 << 20
 """Longest PDU that is read. We announce 128 KiB, and answers are small; see ``transport``."""
@@ -27,7 +27,7 @@ class Connection:
         ``unreachable``, ``timed_out`` or ``tls``.
     """
 
-    def __init__(self, node: Node, caller: Caller) -> None:
+    def __init__(self, node: Node, caller: Ourselves) -> None:
         self._node = node
         self._caller = caller
         self._broken_off = False

@@ -193,6 +193,7 @@ class CommitmentReported:
     transaction_uid: str
     delivered: bool
     at: datetime
+    peer: str = ""
 
 
 ListenerEvent = (

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from dicom_listener.answers import Record
 from dicom_listener.client import CANCELLED, SUCCESS, Call, MoveProgress
-from dicom_listener.nodes import Caller, CallError, Node
+from dicom_listener.nodes import CallError, Node, Ourselves
 from dicom_listener.syntaxes import UNCOMPRESSED, is_uid
 
 STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -122,7 +122,7 @@ class Studies:
     foreign: int
 
 
-def find_studies(node: Node, caller: Caller, query: StudyQuery) -> Studies:
+def find_studies(node: Node, caller: Ourselves, query: StudyQuery) -> Studies:
     """Query for studies.
 
     Raises
@@ -156,7 +156,7 @@ def find_studies(node: Node, caller: Caller, query: StudyQuery) -> Studies:
     return Studies(tuple(matching), found.more, len(studies) - len(matching))
 
 
-def find_series(node: Node, caller: Caller, study_instance_uid: str) -> tuple[Series, ...]:
+def find_series(node: Node, caller: Ourselves, study_instance_uid: str) -> tuple[Series, ...]:
     """The series of a study, by their numbers.
 
     Raises
@@ -186,7 +186,7 @@ def find_series(node: Node, caller: Caller, study_instance_uid: str) -> tuple[Se
 
 def fetch(
     node: Node,
-    caller: Caller,
+    caller: Ourselves,
     study_instance_uid: str,
     series_instance_uid: str = "",
     *,

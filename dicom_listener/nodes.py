@@ -80,7 +80,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Caller:
+class Ourselves:
     """Ourselves, and how long we wait.
 
     Attributes

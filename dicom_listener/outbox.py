@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from dicom_listener.association import MAXIMUM_CONTEXTS
 from dicom_listener.client import Call
-from dicom_listener.nodes import Caller, CallError, Node
+from dicom_listener.nodes import CallError, Node, Ourselves
 from dicom_listener.outbox_folder import Job, OutboxFolder
 from dicom_listener.outgoing import Outgoing, OutgoingError
 
@@ -114,7 +114,7 @@ class Outbox:
         self,
         directory: Path,
         nodes: Sequence[Node],
-        caller: Caller,
+        caller: Ourselves,
         limits: OutboxLimits | None = None,
     ) -> None:
         self._couriers = {
@@ -165,7 +165,7 @@ class _Courier:
     """Carries the files of one node, in a thread of its own."""
 
     def __init__(
-        self, folder: OutboxFolder, node: Node, caller: Caller, limits: OutboxLimits | None
+        self, folder: OutboxFolder, node: Node, caller: Ourselves, limits: OutboxLimits | None
     ) -> None:
         self._folder = folder
         self._node = node

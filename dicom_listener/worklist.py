@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from dicom_listener.answers import Record
 from dicom_listener.association import Proposal
 from dicom_listener.client import Call
-from dicom_listener.nodes import Caller, CallError, Node
+from dicom_listener.nodes import CallError, Node, Ourselves
 from dicom_listener.syntaxes import UNCOMPRESSED
 
 LOGGER = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class WorklistState:
 
 
 def ask(
-    node: Node, caller: Caller, *, station_ae_title: str = "", now: datetime | None = None
+    node: Node, caller: Ourselves, *, station_ae_title: str = "", now: datetime | None = None
 ) -> WorklistState:
     """Query the steps of today, and of last evening before ``LATE_H``.
 
@@ -185,7 +185,7 @@ class Worklist:
     def __init__(
         self,
         node: Node,
-        caller: Caller,
+        caller: Ourselves,
         *,
         station_ae_title: str = "",
         every_s: float = 60.0,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dicom_listener import client
-from dicom_listener.nodes import CallCode, Caller, CallError, Node
+from dicom_listener.nodes import CallCode, CallError, Node, Ourselves
 from dicom_listener.tls import TlsError, server_context
 from monitor.certificates import CertificateError, valid_until
 from monitor.config import Settings
@@ -161,7 +161,7 @@ def certificates(settings: Settings) -> Check:
 def echo(node: Node, calling_ae_title: str) -> Check:
     """C-ECHO to a peer."""
     name = f"C-ECHO to {node.name} ({node})"
-    caller = Caller(calling_ae_title, connect_s=ECHO_TIMEOUT_S, answer_s=ECHO_TIMEOUT_S)
+    caller = Ourselves(calling_ae_title, connect_s=ECHO_TIMEOUT_S, answer_s=ECHO_TIMEOUT_S)
     try:
         seconds = client.echo(node, caller)
     except CallError as error:

@@ -1,13 +1,13 @@
 """Whom the service calls, from the configuration: archives, the worklist, and peers."""
 
-from dicom_listener.nodes import Caller, Node, Secure
+from dicom_listener.nodes import Node, Ourselves, Secure
 from dicom_listener.tls import TlsError, TlsSettings, client_context
 from monitor.config import Settings
 
 
-def ourselves(settings: Settings) -> Caller:
+def ourselves(settings: Settings) -> Ourselves:
     """As whom we call."""
-    return Caller(settings.dicom.ae_title)
+    return Ourselves(settings.dicom.ae_title)
 
 
 def archive_nodes(settings: Settings) -> tuple[Node, ...]:

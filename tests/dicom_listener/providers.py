@@ -17,9 +17,9 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_listener.nodes import Caller, Node
+from dicom_listener.nodes import Node, Ourselves
 
-CALLER = Caller("ICEMARGIN", connect_s=5.0, answer_s=5.0, move_s=5.0)
+CALLER = Ourselves("ICEMARGIN", connect_s=5.0, answer_s=5.0, move_s=5.0)
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 

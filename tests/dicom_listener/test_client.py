@@ -14,7 +14,7 @@ from pynetdicom import evt
 
 from dicom_listener.association import MINIMUM_PDU_BYTES
 from dicom_listener.client import ECHO, Call, MoveProgress, echo
-from dicom_listener.nodes import Caller, CallError
+from dicom_listener.nodes import CallError, Ourselves
 from tests.dicom_listener.conftest import Running
 from tests.dicom_listener.objects import ct_slice, encode
 from tests.dicom_listener.providers import (
@@ -31,7 +31,7 @@ from tests.dicom_listener.raw_peer import item, p_data, pdu
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
-QUICK = Caller("ICEMARGIN", connect_s=0.3, answer_s=0.3, move_s=0.3)
+QUICK = Ourselves("ICEMARGIN", connect_s=0.3, answer_s=0.3, move_s=0.3)
 CT = (CTImageStorage, NATIVE)
 
 Script = Callable[[socket.socket], None]
@@ -68,7 +68,7 @@ def response(field: int = 0x8030, message: int = 1, status: int = 0) -> bytes:
     return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
 
 
-def failure(script: Script, caller: Caller = QUICK) -> CallError:
+def failure(script: Script, caller: Ourselves = QUICK) -> CallError:
     """How C-ECHO to such a peer fails."""
     with scripted(script) as port, pytest.raises(CallError) as raised:
         echo(node(port), caller)

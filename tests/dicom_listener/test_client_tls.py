@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicom_listener.client import echo
-from dicom_listener.nodes import Caller, CallError, Node, Secure
+from dicom_listener.nodes import CallError, Node, Ourselves, Secure
 from dicom_listener.tls import client_context
 from tests.conftest import needed
 from tests.dicom_listener.certificates import Authority, Pair
@@ -16,7 +16,7 @@ from tests.dicom_listener.providers import CALLER, node, scripted
 
 pytestmark = pytest.mark.peer
 
-QUICK = Caller("ICEMARGIN", connect_s=0.3, answer_s=0.3)
+QUICK = Ourselves("ICEMARGIN", connect_s=0.3, answer_s=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def secure_node(port: int, authority: Authority, pair: Pair, *fingerprints: str)
     return node(port, ae_title="ICEMARGIN", secure=Secure(context, fingerprints))
 
 
-def failure(one: Node, caller: Caller = CALLER) -> CallError:
+def failure(one: Node, caller: Ourselves = CALLER) -> CallError:
     with pytest.raises(CallError) as raised:
         echo(one, caller)
     return raised.value

@@ -19,8 +19,7 @@ from dicom_listener import commitment
 from dicom_listener.commitment import Commitments, CommitmentSettings
 from dicom_listener.events import CommitmentReported, CommitmentRequested, ListenerEvent
 from dicom_listener.negotiation import COMMITMENT
-from dicom_listener.nodes import Caller as Ourselves
-from dicom_listener.nodes import Node
+from dicom_listener.nodes import Node, Ourselves
 from dicom_listener.peers import Caller, Peer
 from tests.dicom_listener.objects import ROOT
 from tests.waiting import until
@@ -143,7 +142,7 @@ def test_all_is_held(open_desk: Open) -> None:
     desk = open_desk()
     assert desk.ask(asked(0, 1, 1, 2)) == 0
     (reported,) = desk.reported()
-    assert reported == CommitmentReported(f"{ROOT}.9.1", True, NOW)
+    assert reported == CommitmentReported(f"{ROOT}.9.1", True, NOW, "CT 1")
     ((event_type, information),) = desk.reports
     assert event_type == 1
     assert information.TransactionUID == f"{ROOT}.9.1"

@@ -26,8 +26,7 @@ from dicom_listener.events import (
 from dicom_listener.listener import Listener, ListenerSettings
 from dicom_listener.mpps import PerformedSteps
 from dicom_listener.negotiation import PERFORMED_STEP
-from dicom_listener.nodes import Caller as Ourselves
-from dicom_listener.nodes import Node
+from dicom_listener.nodes import Node, Ourselves
 from dicom_listener.peers import Peer
 from dicom_listener.series import AssemblerOutput, SeriesAssembler, SeriesReady
 from dicom_listener.spool import Spool

@@ -135,7 +135,7 @@ SETTINGS: Final[tuple[tuple[type, str, tuple[str, ...]], ...]] = (
             "maximum_pending",
         ),
     ),
-    (nodes.Caller, "Our own calls", ("connect_s", "answer_s", "move_s")),
+    (nodes.Ourselves, "Our own calls", ("connect_s", "answer_s", "move_s")),
     (outbox.OutboxLimits, "Our own calls", ("files",)),
 )
 """The same for settings that no key changes; one without a peer of its own has the first ones."""

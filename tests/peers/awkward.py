@@ -21,7 +21,7 @@ from pydicom.errors import InvalidDicomError
 from dicom_listener.client import Call
 from dicom_listener.events import ObjectRefused, ObjectStored
 from dicom_listener.listener import Listener, ListenerSettings
-from dicom_listener.nodes import Caller, CallError, Node
+from dicom_listener.nodes import CallError, Node, Ourselves
 from dicom_listener.outgoing import Outgoing, OutgoingError
 from dicom_listener.spool import Spool
 from tests.conftest import needed
@@ -200,7 +200,7 @@ def orthanc_sends(orthanc: Orthanc, port: int) -> Send:
 
 def we_send(port: int) -> Send:
     """Our own client, as the outbox does it."""
-    node, caller = Node("ourselves", "ICEMARGIN", "127.0.0.1", port), Caller("OURS")
+    node, caller = Node("ourselves", "ICEMARGIN", "127.0.0.1", port), Ourselves("OURS")
 
     def send(path: Path) -> None:
         try:

@@ -13,7 +13,7 @@ from dicom_listener.client import CANCELLED, MoveProgress, echo
 from dicom_listener.events import AssociationEnded, ObjectStored
 from dicom_listener.fetch import StudyQuery, fetch, find_series, find_studies
 from dicom_listener.listener import Listener, ListenerSettings
-from dicom_listener.nodes import Caller, CallError, Node
+from dicom_listener.nodes import CallError, Node, Ourselves
 from dicom_listener.outbox import Outbox, OutboxLimits
 from dicom_listener.spool import Spool
 from monitor.cli import main
@@ -24,7 +24,7 @@ from tests.peers.orthanc import Orthanc, free_port, running_orthanc
 
 pytestmark = pytest.mark.peer
 
-CALLER = Caller("ICEMARGIN")
+CALLER = Ourselves("ICEMARGIN")
 SLICES = 6
 OTHER_STUDY = "1.2.826.0.1.3680043.10.999.2"
 
@@ -181,7 +181,7 @@ def test_a_transfer_is_called_off(node: Node, sink: Sink) -> None:
 
 def test_a_destination_that_is_not_known(node: Node) -> None:
     with pytest.raises(CallError) as raised:
-        fetch(node, Caller("NOBODY"), STUDY)
+        fetch(node, Ourselves("NOBODY"), STUDY)
     assert raised.value.code == "refused"
     assert raised.value.status is not None
 
@@ -189,7 +189,7 @@ def test_a_destination_that_is_not_known(node: Node) -> None:
 def test_a_destination_that_is_not_there(node: Node, orthanc: Orthanc) -> None:
     orthanc.add_modality("gone", "GONE", free_port())
     with pytest.raises(CallError, match="can reach our listener"):
-        fetch(node, Caller("GONE"), STUDY)
+        fetch(node, Ourselves("GONE"), STUDY)
 
 
 # The command line
