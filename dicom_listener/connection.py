@@ -11,7 +11,7 @@ from typing import Final
 from dicom_listener.nodes import CallError, Node, Ourselves, Secure
 
 MAXIMUM_PDU_BYTES: Final = 1 << 20
-"""Longest PDU that is read. We announce 128 KiB, and answers are small; see ``transport``."""
+"""Longest PDU that is read. We announce 128 KiB, and answers are small."""
 
 _HEAD = struct.Struct(">BBL")
 
