@@ -90,6 +90,7 @@ class Slices:
                 head = file.read(HEAD_BYTES)
                 file.seek(0)
                 file.write(head.replace(old, new))
+        os.sync()  # or the receiver's own syncs would wait for these files
 
 
 @dataclass(frozen=True)

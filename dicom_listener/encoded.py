@@ -229,8 +229,8 @@ class _Walker:
         self._view = view
         self._end = len(view)
         self._left = MAXIMUM_ELEMENTS
-        self._tag: Callable[..., tuple[int, int]] = struct.Struct(f"{order}HH").unpack_from
-        self._short: Callable[..., tuple[int]] = struct.Struct(f"{order}H").unpack_from
+        head = struct.Struct(f"{order}HH2sH")
+        self._head: Callable[..., tuple[int, int, bytes, int]] = head.unpack_from
         self._long: Callable[..., tuple[int]] = struct.Struct(f"{order}L").unpack_from
 
     def walk_top(self, wanted: frozenset[int], found: _Found, *, implicit: bool) -> None:
@@ -266,17 +266,15 @@ class _Walker:
         self._left -= 1
         if self._left < 0:
             raise DatasetError("too_large", "The data set has more elements than any has.")
-        group, element = self._tag(self._view, at)
+        group, element, vr, length = self._head(self._view, at)
         tag = group << 16 | element
-        if group == 0xFFFE:  # items and delimiters never carry a VR
+        if implicit or group == 0xFFFE:  # items and delimiters never carry a VR
             return tag, at + 8, self._long(self._view, at + 4)[0], implicit
-        if not implicit:
-            vr = bytes(self._view[at + 4 : at + 6])
-            if vr in _LONG_VRS:
-                return tag, at + 12, self._long(self._view, at + 8)[0], vr == b"UN"
-            if vr.isalpha() and vr.isupper():
-                return tag, at + 8, self._short(self._view, at + 6)[0], False
-            # Some writers fall back to implicit inside private sequences, and pydicom follows.
+        if vr in _LONG_VRS:
+            return tag, at + 12, self._long(self._view, at + 8)[0], vr == b"UN"
+        if vr.isalpha() and vr.isupper():
+            return tag, at + 8, length, False
+        # Some writers fall back to implicit inside private sequences, and pydicom follows.
         return tag, at + 8, self._long(self._view, at + 4)[0], True
 
     def inside(self, start: int, length: int, end: int) -> int:
