@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 from monitor import analysis
@@ -36,6 +35,16 @@ class ProcessPool(ProcessPoolExecutor):
         self.places = workers
         self.progress = Progress(context, workers)
         super().__init__(workers, context, initializer=_begin, initargs=(self.progress,))
+
+    def let_go(self) -> None:
+        """Shut down with its processes gone; may take a while.
+
+        Until Python 3.11.5 the thread that feeds them would wait for ever for one to read on (its
+        issue 94777), and the end of ours would wait for it.
+        """
+        if sys.version_info < (3, 11, 5):
+            self._call_queue._reader.close()  # type: ignore[attr-defined]
+        self.shutdown(cancel_futures=True)
 
 
 def process_pool(workers: int) -> Executor:
@@ -145,9 +154,6 @@ class Workers:
         # The pool's, and the one that decodes ahead, which is started again when it is needed.
         for child in multiprocessing.active_children():
             child.kill()
-        # With its processes gone the pool's own thread ends; waiting for it may take a while.
-        ending = threading.Thread(
-            target=partial(pool.shutdown, cancel_futures=True), name="pool-ending", daemon=True
-        )
+        ending = threading.Thread(target=pool.let_go, name="pool-ending", daemon=True)
         ending.start()
         self._endings = [thread for thread in self._endings if thread.is_alive()] + [ending]
