@@ -43,7 +43,7 @@ class ProcessPool(ProcessPoolExecutor):
         issue 94777), and the end of ours would wait for it.
         """
         if sys.version_info < (3, 11, 5):
-            self._call_queue._reader.close()  # type: ignore[attr-defined]
+            self._call_queue._reader.close()  # type: ignore[attr-defined]  # noqa: SLF001
         self.shutdown(cancel_futures=True)
 
 
