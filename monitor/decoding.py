@@ -18,6 +18,7 @@ from dicom_listener.decoded import decode_into, trim
 from dicom_listener.events import ObjectStored
 from dicom_listener.pixels import PixelError
 from dicom_listener.syntaxes import ENCAPSULATED
+from monitor import logs
 from monitor.workers import end_with_parent
 
 MAXIMUM_OUTSTANDING: Final = 256
@@ -83,6 +84,7 @@ class Decoding:
 
 def _begin() -> None:
     os.nice(NICENESS)
+    logs.hush()
     end_with_parent()
 
 

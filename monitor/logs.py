@@ -19,6 +19,11 @@ def set_up() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
     )
+    hush()
+
+
+def hush() -> None:
+    """Let no library write what a peer has sent; in each process that reads objects."""
     for name, level in LOUD.items():
         logging.getLogger(name).setLevel(level)
     warnings.filterwarnings("ignore", module=r"pydicom\.")

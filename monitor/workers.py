@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
 from typing import Any
 
-from monitor import analysis
+from monitor import analysis, logs
 from monitor.progress import Progress
 
 NICENESS = 10
@@ -55,6 +55,7 @@ def process_pool(workers: int) -> Executor:
 def _begin(progress: Progress) -> None:
     """First thing in each process."""
     os.nice(NICENESS)
+    logs.hush()
     analysis.warm_up()
     end_with_parent()
     _progress.set(progress)

@@ -1,6 +1,7 @@
 """Structure sets: read as drawn, or refused with a sentence."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from monitor.structures import (
     StructureSetError,
     read_structure_set,
 )
+from monitor.workers import Workers, process_pool
 from scanner_sim.cases import CASES
 from segmentation.structures import solid_from_contours
 from tests.quick_case import QuickCase
+from tests.waiting import PATIENCE_S
 
 TUMOUR, HILUM = "(?i)tum(o|ou)r|gtv|mass|lesion", "(?i)hil"
 
@@ -200,3 +203,20 @@ def test_what_the_analysis_process_answers(
         assert isinstance(found, Planned)
         assert found.planning_series_uid == quick.planning.uid
         assert [s.kind for s in found.structures] == ["tumour", "other"]
+
+
+def test_nothing_of_what_was_sent_is_written_into_the_log(
+    drawn: FileDataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not by the library that reads it either, in the process where it is read."""
+    drawn.StructureSetROISequence[0].ROINumber = 7777
+    path = written(drawn, tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"7777", b"\nx!y"))
+    workers = Workers(partial(process_pool, 1))
+    try:
+        offered = Offered(path, "1.2", "1.2.3", TUMOUR, HILUM)
+        answer = workers.submit(0, read_structures, offered).result(PATIENCE_S)
+    finally:
+        workers.close()
+    assert isinstance(answer, Refused)
+    assert "x!y" not in capfd.readouterr().err
