@@ -1,5 +1,6 @@
 """The two processes of the service, as the supervisor starts them."""
 
+import contextlib
 import logging
 import signal
 import socket
@@ -18,6 +19,11 @@ from monitor.starting import StartError
 HANGING_S = 3.0
 """A part of a process that has not turned for so long hangs; the process then stops saying that it
 is alive, and the supervisor's patience runs. Both turn at least once a second."""
+
+GATHER_S = 0.01
+"""What is entered into the ledger in so short a time is taken together."""
+
+_RING_BYTES = 16
 
 SILENT_S = 5.0
 """The receiving side counts as stopped when nothing was heard of it for so long."""
@@ -148,5 +154,10 @@ def _begin() -> None:
 
 
 def _hear(bell: socket.socket, knock: Callable[[], None]) -> None:
-    while bell.recv(4096):
+    while bell.recv(_RING_BYTES):
+        # To be woken for each slice of a scan would cost more than to take several at once.
+        time.sleep(GATHER_S)
+        with contextlib.suppress(BlockingIOError):
+            while bell.recv(_RING_BYTES, socket.MSG_DONTWAIT):
+                pass
         knock()
