@@ -360,7 +360,7 @@ class SeriesAssembler:
             return []
         series.state, series.reason, series.judged_by = state, reason, event
         series.revision += 1
-        if event is not Event.IMPATIENT:
+        if event is not Event.IMPATIENT or state is State.REFUSED:  # what is broken stays so
             self._waiting.pop(series.uid, None)
         self._series[series.uid] = self._series.pop(series.uid)  # the last to be forgotten
         self._remember_extent(series, judged, event)

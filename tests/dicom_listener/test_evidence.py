@@ -476,6 +476,19 @@ def test_no_volume_that_never_falls_silent() -> None:
     assert story.said == [("provisional", "none", "missing_slices")]
 
 
+def test_what_never_falls_silent_and_is_refused() -> None:
+    """It is not waited for any more, and the silence after it judges the others only."""
+    story = Story(patience_s=10, maximum_slices=4)
+    for z in heights(5):
+        story.slices([z])
+        story.pause(2)
+    assert story.said == [("refused", "none", "too_many_slices")]
+    story.slices(heights(4), series=2, association="b")
+    story.pause(10)
+    assert story.said[1:] == [("final", "quiet", None)]
+    assert story.assembler.next_deadline() is None
+
+
 def test_too_many_series_at_once() -> None:
     story = Story(maximum_open=2)
     for n in (1, 2, 3):
