@@ -147,6 +147,7 @@ class Ledger:
                     raise UnsyncedError(errno.EIO, "The ledger could not be synced")
                 if self._synced >= number:
                     return
+                self._close_before(handle)
                 written = self._written
             try:
                 os.fdatasync(handle)
@@ -156,6 +157,15 @@ class Ledger:
                 raise UnsyncedError(error.errno, error.strerror) from error
             with self._lock:
                 self._synced = max(self._synced, written)
+
+    def _close_before(self, handle: int) -> None:
+        """Close the file before, while nobody syncs it; called with both locks.
+
+        Whoever still waits for it finds its event synced or lost, and does not ask for the file.
+        """
+        if self._before not in (-1, handle):
+            os.close(self._before)
+            self._before = -1
 
     def _finish(self, handle: int) -> None:
         """Sync a file before it is left; called with the lock."""

@@ -231,6 +231,19 @@ def test_all_who_wait_for_a_sync_that_fails_are_told(
     assert len(list((tmp_path / "ledger").iterdir())) == 2
 
 
+def test_files_that_are_done_with_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 400)
+    ledger = Ledger(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for n in range(20):
+        ledger.append(ended(str(n)))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list((tmp_path / "ledger").iterdir())) > 2
+    ledger.close()
+
+
 def test_older_files_may_be_put_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES", 400)
     ledger = Ledger(tmp_path)
