@@ -100,6 +100,9 @@ class Ledger:
             self._write(line)
             self._written += 1
             number, handle = self._written, self._handle
+            if self._before >= 0 and self._syncing.acquire(blocking=False):
+                self._close_before(handle)
+                self._syncing.release()
         steps.reached(steps.Step.ENTERED)
         if durable:
             self._sync(number, handle)
