@@ -136,12 +136,12 @@ def test_rejections(start: Start) -> None:
         with RawPeer(running.port) as peer:
             assert peer.associate(CT, **titles) == ASSOCIATE_RJ
             assert peer.rejection == code
-    rejected = running.sink.wait(AssociationRejected, 3)
-    assert [(one.calling_ae_title, one.reason) for one in rejected] == [
-        ("CT1", "'CT1' calls 'OTHER', which is not us."),
-        ("NOBODY", "Nobody called 'NOBODY' may call."),
-        ("CT2", "CT 2 must call by TLS."),
-    ]
+    rejected = running.sink.wait(AssociationRejected, 3)  # each told by its own thread
+    assert {one.calling_ae_title: one.reason for one in rejected} == {
+        "CT1": "'CT1' calls 'OTHER', which is not us.",
+        "NOBODY": "Nobody called 'NOBODY' may call.",
+        "CT2": "CT 2 must call by TLS.",
+    }
     assert {one.peer_address for one in rejected} == {"127.0.0.1"}
     assert deliver(running, "OLD", 1) == [0]
 
@@ -212,12 +212,12 @@ def test_a_place_is_free_after_any_end(start: Start) -> None:
             if how != "closed":
                 assert peer.wait_for_end()
         until(lambda: running.listener.counters.read().open_associations == 0)
-    reasons = [ended.reason for ended in running.sink.wait(AssociationEnded, 3)]
-    assert reasons == [
+    reasons = {ended.reason for ended in running.sink.wait(AssociationEnded, 3)}
+    assert reasons == {
         "The connection was closed without a release.",
         "A PDU of type 0 came within an association.",
         "It was silent for 0.1 s.",
-    ]
+    }
 
 
 # Connections that ask for nothing
@@ -289,8 +289,11 @@ def test_each_is_told_its_own_longest_pdu(start: Start) -> None:
             peer.send(p_data(bytes(9500), command=False))
             ended = peer.receive()  # the context is right, the data set is not
             assert ended is not None
-    reasons = [one.reason for one in running.sink.wait(AssociationEnded, 2)]
-    assert reasons == ["A PDU of 9506 bytes is too long.", "A data set without a command."]
+    ended_associations = running.sink.wait(AssociationEnded, 2)  # each told by its own thread
+    assert {one.calling_ae_title: one.reason for one in ended_associations} == {
+        "CT1": "A PDU of 9506 bytes is too long.",
+        "CT2": "A data set without a command.",
+    }
 
 
 def test_an_object_that_is_too_long_for_one_is_not_for_another(start: Start) -> None:
@@ -299,8 +302,8 @@ def test_an_object_that_is_too_long_for_one_is_not_for_another(start: Start) -> 
     assert len(encode(ct_slice(0))) > 1000
     assert deliver(running, "CT1", 2) == [0xC003, 0xC003]
     assert deliver(running, "CT2", 1) == [0]
-    (ended, _) = running.sink.wait(AssociationEnded, 2)
-    assert (ended.how, ended.objects, ended.refused) == ("released", 0, 2)
+    ended = {one.calling_ae_title: one for one in running.sink.wait(AssociationEnded, 2)}
+    assert (ended["CT1"].how, ended["CT1"].objects, ended["CT1"].refused) == ("released", 0, 2)
     refused = running.sink.of(ObjectRefused)
     assert {(one.code, one.path) for one in refused} == {("too_large", None)}
 
