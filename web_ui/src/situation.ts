@@ -24,6 +24,12 @@ export interface Situation {
   readonly scanProgress: ScanProgress | null;
 }
 
+/** The service's version as people read it; nothing while it is not known. */
+export function versionText(situation: Situation | null): string {
+  const known = situation?.version ?? "";
+  return known === "" || known.startsWith("icemargin") ? known : `icemargin ${known}`;
+}
+
 function fromSnapshot(snapshot: Snapshot, monotonicMs: number): Situation {
   return {
     version: snapshot.version,

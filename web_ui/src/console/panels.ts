@@ -1,0 +1,14 @@
+/** The console's tabs, in their order. A panel gets the live state and draws what it is about. */
+
+import type { Component } from "svelte";
+
+import type { Live } from "../live.svelte";
+
+export interface Panel {
+  /** The part of the address after #. */
+  readonly id: string;
+  readonly title: string;
+  readonly component: Component<{ live: Live }>;
+}
+
+export const PANELS: readonly Panel[] = [];
