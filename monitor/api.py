@@ -7,8 +7,7 @@ refused.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -26,7 +25,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__, messages
 from monitor.artefact import ArtefactError
-from monitor.room import CommandError
+from monitor.calls import answer_of, check_origin, same_origin
+from monitor.decisions import CommandError
+from monitor.routes_decisions import BY, add_decision_routes
 from monitor.segmentation_object import SegmentationError
 from monitor.stream import SlowClient
 from monitor.views import Plane
@@ -34,7 +35,6 @@ from monitor.web_backend import WebBackend
 from monitor.worklist_messages import Worklist
 
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
-COMMAND_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 5.0
 TRY_AGAIN_LATER = 1013
 """Websocket close code (RFC 6455 registry)."""
@@ -48,6 +48,7 @@ STATUS = {
     "no_such_procedure": 404,
     "no_such_measurement": 404,
     "procedure_closed": 409,
+    "no_reason": 422,
 }
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
     _add_health(app, backend)
     _add_queries(app, backend)
     _add_commands(app, backend)
+    add_decision_routes(app, backend)
     _add_stream(app, backend)
     _describe_stream(app)
     if page is not None:
@@ -159,25 +161,6 @@ def _handle_errors(app: FastAPI) -> None:
         return answer(409, "no_segmentation", str(error))
 
 
-def _same_origin(headers: Any) -> bool:
-    """Whether a browser's request comes from a page of ours; programs send no Origin."""
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
-
-
-def _check_origin(request: Request) -> None:
-    if not _same_origin(request.headers):
-        raise HTTPException(403, "Only the page that this service serves may do that.")
-
-
-async def _answer(call: Callable[[], "Future[Answer]"]) -> Answer:
-    """The answer of a command to the pipeline."""
-    try:
-        return await asyncio.wait_for(asyncio.wrap_future(call()), COMMAND_TIMEOUT_S)
-    except TimeoutError:
-        raise CommandError("busy", "The service did not answer in time; try again.") from None
-
-
 def _add_health(app: FastAPI, backend: WebBackend) -> None:
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
@@ -207,22 +190,22 @@ def _add_queries(app: FastAPI, backend: WebBackend) -> None:
     @app.get("/api/v1/procedures")
     async def procedures() -> list[messages.Procedure]:
         """Procedures, newest first."""
-        return await _answer(backend.desk.procedures)
+        return await answer_of(backend.desk.procedures)
 
     @app.get("/api/v1/procedures/{procedure_id}")
     async def procedure(procedure_id: str) -> messages.Procedure:
         """One procedure with its phase, structures and series."""
-        return await _answer(lambda: backend.desk.procedure(procedure_id))
+        return await answer_of(lambda: backend.desk.procedure(procedure_id))
 
     @app.get("/api/v1/procedures/{procedure_id}/measurements")
     async def measurements(procedure_id: str) -> list[messages.Measurement]:
         """Measurements in the order of acquisition, one a series."""
-        return await _answer(lambda: backend.desk.measurements(procedure_id))
+        return await answer_of(lambda: backend.desk.measurements(procedure_id))
 
     @app.get("/api/v1/procedures/{procedure_id}/alerts")
     async def alerts(procedure_id: str) -> list[messages.Alert]:
         """Alerts, oldest first."""
-        return await _answer(lambda: backend.desk.alerts(procedure_id))
+        return await answer_of(lambda: backend.desk.alerts(procedure_id))
 
     @app.get("/api/v1/measurements/{measurement_id}/views")
     async def views(measurement_id: str, response: Response) -> messages.Views:
@@ -239,7 +222,7 @@ def _add_queries(app: FastAPI, backend: WebBackend) -> None:
     @app.get("/api/v1/measurements/{measurement_id}/segmentation", response_class=Response)
     async def segmentation(measurement_id: str) -> Response:
         """DICOM SEG in the monitoring scan's own frame."""
-        sources = await _answer(lambda: backend.desk.sources(measurement_id))
+        sources = await answer_of(lambda: backend.desk.sources(measurement_id))
         content = await run_in_threadpool(backend.segmentation, measurement_id, sources)
         return Response(content, media_type="application/dicom")
 
@@ -250,21 +233,21 @@ def _add_commands(app: FastAPI, backend: WebBackend) -> None:
         request: Request, alert_id: str, body: Annotated[AcknowledgeBody | None, Body()] = None
     ) -> messages.Alert:
         """Acknowledge an alert; the same call twice is one acknowledgement."""
-        _check_origin(request)
+        check_origin(request)
         note = body.note if body is not None else None
-        return await _answer(lambda: backend.desk.acknowledge(alert_id, "console", note))
+        return await answer_of(lambda: backend.desk.acknowledge(alert_id, BY, note))
 
     @app.post("/api/v1/procedures/{procedure_id}/phase")
     async def phase(request: Request, procedure_id: str, body: PhaseBody) -> messages.Phase:
         """The radiographer pressed freeze, thaw or idle."""
-        _check_origin(request)
-        return await _answer(lambda: backend.desk.press_phase(procedure_id, body.phase))
+        check_origin(request)
+        return await answer_of(lambda: backend.desk.press_phase(procedure_id, body.phase))
 
 
 def _add_stream(app: FastAPI, backend: WebBackend) -> None:
     @app.websocket("/api/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        if not _same_origin(socket.headers):
+        if not same_origin(socket.headers):
             await socket.close()
             return
         await socket.accept()

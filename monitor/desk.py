@@ -16,13 +16,14 @@ from functools import partial
 from pathlib import Path
 from threading import Timer
 from typing import Any, Generic, TypeVar
+from uuid import uuid4
 
 from monitor import messages
 from monitor.alerts import AlertBook
 from monitor.clock import Clock
+from monitor.decisions import CommandError, Decision, What
 from monitor.journal_writer import JournalWriter
 from monitor.pipeline import Pipeline
-from monitor.room import CommandError
 
 WRITE_S = 3.0
 """A person waits no longer than this to hear whether it was written."""
@@ -153,6 +154,36 @@ class Desk:
             )
         )
 
+    def decide(self, procedure_id: str, by: str, what: What) -> "Future[Decision]":
+        """A person has decided something; it is told once it is durable and holds."""
+        decision = Decision(
+            id=uuid4().hex, procedure_id=procedure_id, at=self._clock.now(), by=by, what=what
+        )
+
+        def after() -> tuple[Decision, bool]:
+            self._room.by_id(procedure_id).check(what)
+            return decision, True
+
+        def apply(decision: Decision) -> None:
+            procedure = self._room.by_id(procedure_id)
+            procedure.take(decision)
+            self._pipeline.advance(procedure)
+            self._pipeline.note(procedure)
+
+        return self._enter(
+            _Change(
+                f"decisions {procedure_id}",
+                base=lambda: len(self._room.by_id(procedure_id).decisions),
+                after=after,
+                write=self._journal.decision,
+                apply=apply,
+            )
+        )
+
+    def decisions(self, procedure_id: str) -> "Future[list[Decision]]":
+        """What people have decided about a procedure, oldest first."""
+        return self._pipeline.call(lambda: list(self._room.by_id(procedure_id).decisions))
+
     def procedures(self) -> "Future[list[messages.Procedure]]":
         """All procedures of this run, newest first."""
 
@@ -169,6 +200,18 @@ class Desk:
     def measurements(self, procedure_id: str) -> "Future[list[messages.Measurement]]":
         """A procedure's measurements, one a series, in the order of acquisition."""
         return self._pipeline.call(lambda: list(self._room.by_id(procedure_id).measurements))
+
+    def measurement(self, measurement_id: str) -> "Future[messages.Measurement]":
+        """The measurement with this id, where it is its series' newest."""
+
+        def run() -> messages.Measurement:
+            for procedure in self._room.procedures():
+                for measurement in procedure.measurements:
+                    if measurement.id == measurement_id:
+                        return measurement
+            raise CommandError("no_such_measurement", "There is no such measurement.")
+
+        return self._pipeline.call(run)
 
     def alerts(self, procedure_id: str) -> "Future[list[messages.Alert]]":
         """A procedure's alerts, oldest first."""

@@ -16,8 +16,8 @@ from typing import Final
 
 from dicom_listener.outbox import Outbox, OutboxError
 from monitor.artefact import ArtefactError
+from monitor.decisions import CommandError
 from monitor.messages import Assessment, Measurement, Role
-from monitor.room import CommandError
 from monitor.segmentation_object import SegmentationError
 from monitor.stream import Data
 

@@ -13,8 +13,9 @@ from monitor.config import AlertsSection
 from monitor.messages import Assessment, Condition, PhaseName, Role
 from monitor.procedure import Procedure, latest
 
-NOT_ALARMING = {"no_ice"}
-"""Reasons for no figure that are no fault: after the thaw there is no ice."""
+NOT_ALARMING = {"no_ice", "rejected"}
+"""Reasons for no figure that are no fault: after the thaw there is no ice, and who has rejected a
+scan knows it."""
 
 
 def rounded_down(value: float) -> str:

@@ -231,6 +231,7 @@ class Intake:
                 header.sop_instance_uid,
                 self._patterns.tumour_pattern,
                 self._patterns.hilum_pattern,
+                self._clock.at(ready.received_at),
             )
         )
 

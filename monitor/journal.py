@@ -33,6 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 from monitor import messages
+from monitor.decisions import Decision
 from monitor.journal_past import JournalError, Past
 
 __all__ = ["Journal", "JournalError", "Past", "UnwritableError", "WithdrawnError"]
@@ -100,7 +101,7 @@ class _Alert(_Base):
 
 
 class _Event(_Base):
-    """Every change of an alert or a phase, never altered."""
+    """Every change of an alert, every phase and every decision, never altered."""
 
     __tablename__ = "events"
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -186,6 +187,12 @@ class Journal:
         document = phase.model_dump_json()
         with self._transaction(confirm) as session:
             _append(session, phase.since, phase.procedure_id, "phase", document)
+
+    def decision(self, decision: Decision, confirm: Confirm = _wanted) -> None:
+        """Append what a person has decided."""
+        document = decision.model_dump_json()
+        with self._transaction(confirm) as session:
+            _append(session, decision.at, decision.procedure_id, "decision", document)
 
     def read(self) -> Past:
         """All of it."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from monitor import messages
+from monitor.decisions import Decision
 from monitor.wire import Wire
 
 W = TypeVar("W", bound=Wire)
@@ -86,6 +87,10 @@ class Past:
     def phases(self, procedure_id: str) -> list[messages.Phase]:
         """A procedure's pressed phases, oldest first."""
         return self._of(messages.Phase, procedure_id, "phase")
+
+    def decisions(self, procedure_id: str) -> list[Decision]:
+        """What people have decided about a procedure, oldest first."""
+        return self._of(Decision, procedure_id, "decision")
 
     def _of(self, kind: type[W], procedure_id: str, name: str) -> list[W]:
         return _parsed(kind, self._documents.get((procedure_id, name), []))

@@ -20,6 +20,7 @@ from typing import Literal
 
 from dicom_listener import steps
 from monitor import messages
+from monitor.decisions import Decision
 from monitor.journal import (
     ANSWER_S,
     Confirm,
@@ -31,17 +32,17 @@ from monitor.journal import (
 )
 from monitor.metrics import Metrics
 
-Kind = Literal["procedure", "measurement", "alert", "phase"]
+Kind = Literal["procedure", "measurement", "alert", "phase", "decision"]
 
 MAX_WAITING = 2000
 """Writes that may wait: about 200 scans with all that follows from them, a day's work."""
 
-GIVES_WAY: tuple[Kind, ...] = ("procedure", "measurement", "alert", "phase")
+GIVES_WAY: tuple[Kind, ...] = ("procedure", "measurement", "alert", "phase", "decision")
 """At the bound the oldest write of the first kind here that waits gives way to the new one.
 
 A procedure's state is written again with its next change. A measurement is made anew from the spool
-after the next start. An alert is raised anew by its measurement. A phase is one that a person
-pressed in the last seconds: it is answered as not written, and has not happened."""
+after the next start. An alert is raised anew by its measurement. A phase or a decision is a
+person's of the last seconds: it is answered as not written, and has not happened."""
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
 """Pause after a try that failed; doubled each time."""
@@ -150,6 +151,10 @@ class JournalWriter:
         """Append a pressed phase."""
         return self._put("phase", lambda confirm: self._journal.phase(phase, confirm))
 
+    def decision(self, decision: Decision) -> "Future[None]":
+        """Append what a person has decided."""
+        return self._put("decision", lambda confirm: self._journal.decision(decision, confirm))
+
     # What the journal held at start, from memory
 
     def procedures(self) -> list[dict[str, str]]:
@@ -171,6 +176,10 @@ class JournalWriter:
     def phases(self, procedure_id: str) -> list[messages.Phase]:
         """See ``Past``."""
         return self._known().phases(procedure_id)
+
+    def decisions(self, procedure_id: str) -> list[Decision]:
+        """See ``Past``."""
+        return self._known().decisions(procedure_id)
 
     def _known(self) -> Past:
         past = self._past

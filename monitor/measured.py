@@ -29,12 +29,16 @@ class Context:
         That held when the scan was acquired; None before any was pressed.
     last_slice_received_at, published_at
         By the service's clock.
+    basis, supersedes
+        As in ``messages.Measurement``.
     """
 
     procedure_id: str
     phase: messages.Phase | None
     last_slice_received_at: datetime
     published_at: datetime
+    basis: str
+    supersedes: str | None
 
 
 def unmeasured(
@@ -124,6 +128,8 @@ def _common(record: SeriesRecord, context: Context) -> dict[str, Any]:
         "elapsed_freeze_s": (
             (record.order - phase.since).total_seconds() if phase is not None and freezing else None
         ),
+        "basis": context.basis,
+        "supersedes": context.supersedes,
         "version": VERSION,
     }
 

@@ -86,8 +86,21 @@ class StructureDistance(Wire):
     contact_interval_s: TimeSpan | None = None
 
 
+class Review(Wire):
+    """What a person has said of a measurement."""
+
+    verdict: Literal["approved", "rejected"]
+    by: str
+    at: AwareDatetime
+    reason: str
+
+
 class Measurement(Wire):
-    """What was found in one series; see the contract of each field in ``docs/api.md``."""
+    """What was found in one series; see the contract of each field in ``docs/api.md``.
+
+    ``basis`` stands for all that it rests on beside the scan: structures, baseline, corrections.
+    ``supersedes`` is the measurement of the same series that it took the place of.
+    """
 
     id: str
     procedure_id: str
@@ -107,6 +120,9 @@ class Measurement(Wire):
     structures: list[StructureDistance]
     forecast: Forecast | None = None
     lethal: Lethal | None = None
+    review: Review | None = None
+    basis: str = ""
+    supersedes: str | None = None
     version: str
 
     @model_validator(mode="after")

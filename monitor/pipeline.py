@@ -31,12 +31,13 @@ from monitor.alerts import Finding
 from monitor.analysis import Refused
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.decisions import CommandError
 from monitor.intake import Intake, time_of
 from monitor.jobs import Answered, Jobs, Running
 from monitor.journal_writer import JournalWriter
 from monitor.metrics import Metrics
 from monitor.procedure import Procedure
-from monitor.room import CommandError, Room
+from monitor.room import Room
 from monitor.steps import Verdict
 from monitor.stream import Data
 from monitor.trouble import Trouble

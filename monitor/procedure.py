@@ -9,6 +9,7 @@ because whether a scan is the baseline depends on those before it.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,9 +17,11 @@ from uuid import uuid4
 from dicom_listener.events import ObjectStored
 from monitor import analysis, messages
 from monitor.analysis import Found, Planned, Refused
+from monitor.decisions import CommandError, Decision, ScanReviewed, What
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
+from monitor.reviews import Reviews
 from monitor.series_record import SeriesRecord
 from monitor.steps import Job, Verdict
 from monitor.structures import Offered
@@ -48,6 +51,8 @@ class Procedure:
         be used stays.
     planning_series_uid
         Series that the contours in use were drawn on.
+    structures_at
+        When those in use came.
     planned
         The structures as they were when it was closed.
     contours
@@ -71,6 +76,7 @@ class Procedure:
     offered: list[Offered] = field(default_factory=list)
     planning_series_uid: str = ""
     structure_set_uid: str = ""
+    structures_at: datetime | None = None
     contours: int = 0
     planned: list[messages.PlannedStructure] = field(default_factory=list)
     structures: tuple[Structure, ...] | None = None
@@ -79,6 +85,8 @@ class Procedure:
     grounds: Grounds = ((), ())
     ice_seen: bool = False
     adopted: dict[str, tuple[messages.Measurement, int]] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    reviews: Reviews = field(default_factory=Reviews)
 
     def record_of(self, stored: ObjectStored) -> SeriesRecord:
         """The record of an object's series, made on its first object."""
@@ -103,6 +111,66 @@ class Procedure:
     def offer_structures(self, offered: Offered) -> None:
         """A structure set has come; it is read by an analysis process, in its turn."""
         self.offered.append(offered)
+        self.offered.sort(key=lambda one: one.at)
+
+    def check(self, what: What) -> None:
+        """Whether a person may decide this.
+
+        Raises
+        ------
+        CommandError
+            Not here, or not now.
+        """
+        if self.state != "open":
+            raise CommandError("procedure_closed", "The procedure is closed.")
+        match what:
+            case ScanReviewed():
+                known = self.measurement_of(what.series_instance_uid)
+                if known is None or known.id != what.measurement_id:
+                    raise CommandError("no_such_measurement", "There is a newer measurement.")
+                if what.verdict == "rejected" and not what.reason.strip():
+                    raise CommandError("no_reason", "A rejected scan needs a reason.")
+
+    def take(self, decision: Decision) -> None:
+        """Let a decision hold; ``next_step`` then tells what follows from it."""
+        self.decisions.append(decision)
+        match decision.what:
+            case ScanReviewed():
+                self.reviews.take(decision, decision.what)
+                self._review(decision.what.series_instance_uid)
+
+    def _review(self, series_uid: str) -> None:
+        """A rejected scan, or one that was, is judged again; what came after it rested on it."""
+        record = self.series.get(series_uid)
+        known = self.measurement_of(series_uid)
+        if record is None or known is None:
+            return
+        rejected = self.reviews.rejection_of(series_uid) is not None
+        if rejected != (bool(known.reasons) and known.reasons[0].code == "rejected"):
+            self._judge_again_from(record)
+        else:
+            self._replace(self.reviews.shown(known))
+
+    def _judge_again_from(self, first: SeriesRecord) -> None:
+        """A scan and the monitoring scans after it are judged again."""
+        self.contours += 1  # answers under way may rest on what has changed
+        first.decided = -1
+        for record in self.series.values():
+            if record.role is Role.MONITORING and record.order > first.order:
+                record.decided = -1
+
+    def measurement_of(self, series_uid: str) -> messages.Measurement | None:
+        """What holds of a series now."""
+        for measurement in self.measurements:
+            if measurement.series_instance_uid == series_uid:
+                return measurement
+        return None
+
+    def _replace(self, measurement: messages.Measurement) -> None:
+        others = (
+            m for m in self.measurements if m.series_instance_uid != measurement.series_instance_uid
+        )
+        self.measurements = sorted([*others, measurement], key=lambda m: m.acquired_at)
 
     def _measure_anew(self) -> None:
         """What every scan is compared with has changed; answers under way are dropped."""
@@ -205,6 +273,9 @@ class Procedure:
         adopted = self._adopt(record)
         if adopted is not None:
             return adopted
+        rejection = self.reviews.rejection_of(record.uid)
+        if rejection is not None:
+            return self._verdict(record, Role.MONITORING, rejection)
         if self.baseline_uid is None:
             return self._reference_job(planning, record)
         if record.uid == self.baseline_uid and self.reference is not None:
@@ -298,9 +369,14 @@ class Procedure:
 
     def _next_offered(self) -> Offered | None:
         """The structure set to be read; the one in use, sent again, changes nothing."""
-        while self.offered and self.offered[0].sop_instance_uid == self.structure_set_uid:
+        while self.offered and self._is_past(self.offered[0]):
             del self.offered[0]
         return self.offered[0] if self.offered else None
+
+    def _is_past(self, offered: Offered) -> bool:
+        if offered.sop_instance_uid == self.structure_set_uid:
+            return True
+        return self.structures_at is not None and offered.at < self.structures_at
 
     def _conclude_structures(self, offered: Offered, answer: Planned | Refused) -> None:
         """A newer structure set replaces the older; what was measured is measured again.
@@ -319,6 +395,7 @@ class Procedure:
         self.planning_series_uid = answer.planning_series_uid
         self.structures = answer.structures
         self.structure_set_uid = offered.sop_instance_uid
+        self.structures_at = offered.at
         self._measure_anew()
 
     def _conclude_reference(
@@ -354,7 +431,7 @@ class Procedure:
             doubts = [Reason(code=code, text=text)]
         measurement = measured(
             record,
-            self._context(record),
+            self._context(record, Role.MONITORING),
             job.measurement_id,
             answer,
             doubts,
@@ -391,6 +468,8 @@ class Procedure:
         measurement, slices = self.adopted.pop(record.uid, (None, 0))
         if measurement is None or slices != record.received:
             return None
+        if measurement.basis != self._basis(record.uid, measurement.role):
+            return None
         if measurement.assessment is Assessment.PROVISIONAL or measurement.role is Role.PLANNING:
             return None
         if measurement.role is Role.BASELINE:
@@ -401,12 +480,29 @@ class Procedure:
         revision = record.ready.revision
         return self._decide(record, measurement.role, measurement, revision, adopted=True)
 
-    def _context(self, record: SeriesRecord) -> Context:
+    def _basis(self, series_uid: str, role: Role) -> str:
+        """What a measurement rests on beside its scan, as a short word.
+
+        Another word after a restart: something was decided whose consequence was not journaled.
+        """
+        parts = [
+            self.planning_series_uid,
+            self.structure_set_uid,
+            self.reviews.basis_of(series_uid),
+        ]
+        if role is Role.MONITORING:
+            parts.append(self.baseline_uid or "")
+        return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def _context(self, record: SeriesRecord, role: Role) -> Context:
+        known = self.measurement_of(record.uid)
         return Context(
             procedure_id=self.id,
             phase=self.phase_at(record.order),
             last_slice_received_at=self.at(record.last_received_at),
             published_at=self.at(datetime.now().astimezone()),
+            basis=self._basis(record.uid, role),
+            supersedes=known.id if known is not None else None,
         )
 
     def _measured_before(self, moment: datetime) -> messages.Measurement | None:
@@ -426,7 +522,7 @@ class Procedure:
         known, slices = self.adopted.pop(record.uid, (None, 0))
         if known is not None and slices == record.received and known.role is role:
             return self._decide(record, role, known, revision, adopted=True)
-        measurement = unmeasured(record, self._context(record), role, reason)
+        measurement = unmeasured(record, self._context(record, role), role, reason)
         return self._decide(record, role, measurement, revision)
 
     def _decide(
@@ -441,8 +537,8 @@ class Procedure:
         record.decided = revision
         record.role = role
         record.reason = measurement.reasons[0] if measurement.reasons else None
-        others = (m for m in self.measurements if m.series_instance_uid != record.uid)
-        self.measurements = sorted([*others, measurement], key=lambda m: m.acquired_at)
+        measurement = self.reviews.shown(measurement)
+        self._replace(measurement)
         return Verdict(record, role, measurement, adopted)
 
 

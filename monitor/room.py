@@ -14,6 +14,7 @@ from monitor import __version__, messages
 from monitor.alerts import AlertBook, Finding
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.decisions import CommandError
 from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
 from monitor.messages import Condition
@@ -32,14 +33,6 @@ Key = tuple[str, str]
 
 _PROCEDURES = UUID("8a1f2f0e-6a51-4c39-9b1e-0d5c0f6f3a57")
 """Name space of the procedures' ids; made up once."""
-
-
-class CommandError(Exception):
-    """A command from outside that can't be done; ``code`` and message are for the caller."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Room:
@@ -234,8 +227,11 @@ class Room:
         phases = self._journal.phases(procedure.id)
         alerts = self._journal.alerts(procedure.id)
         seen = self._journal.values_when_acknowledged(procedure.id)
+        decisions = self._journal.decisions(procedure.id)
         procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
         procedure.phases = phases
+        for decision in decisions:
+            procedure.take(decision)
         for alert in alerts:
             book.restore(alert, seen.get(alert.id))
 

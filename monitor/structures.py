@@ -4,6 +4,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ class Offered:
     ----------
     tumour_pattern, hilum_pattern
         What names of its structures are searched for.
+    at
+        When it came, by the service's clock: the newest that can be used stays in use.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class Offered:
     sop_instance_uid: str
     tumour_pattern: str
     hilum_pattern: str
+    at: datetime
 
 
 class StructureSetError(ValueError):

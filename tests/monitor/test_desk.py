@@ -11,13 +11,13 @@ from monitor import desk as desk_module
 from monitor import messages
 from monitor.alerts import AlertBook, Finding
 from monitor.clock import Clock
+from monitor.decisions import CommandError
 from monitor.desk import MAX_IN_LINE, Desk
 from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
 from monitor.messages import AlertState, Condition, PhaseName
 from monitor.pipeline import Pipeline
 from monitor.procedure import Procedure
-from monitor.room import CommandError
 from tests.monitor.made import at, procedure
 from tests.waiting import PATIENCE_S, until
 

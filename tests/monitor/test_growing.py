@@ -24,6 +24,7 @@ from tests.dicom_listener.objects import ROOT, at, header, heights
 from tests.monitor.test_intake import Page
 
 PLANNING, BASELINE, SCAN = 1, 2, 3
+NOW = at(0)
 REFUSED = Refused("registration_failed", "The scan does not show the treated kidney.")
 
 
@@ -142,7 +143,7 @@ def test_a_scan_under_way_is_measured_against_the_reference_that_has_grown(case:
 
 def offered(case: Case, name: str) -> Job:
     """A structure set has come: the job that reads it."""
-    one = Offered(Path(name), f"{ROOT}.5.{BASELINE}", name, "tumour", "hilum")
+    one = Offered(Path(name), f"{ROOT}.5.{BASELINE}", name, "tumour", "hilum", NOW)
     case.procedure.offer_structures(one)
     job = case.job()
     assert (job.kind, job.function, job.arguments) == ("structures", read_structures, (one,))
@@ -177,7 +178,7 @@ def test_newer_contours_replace_the_earlier(case: Case) -> None:
     case.answer(offered(case, "new"), Planned(f"{ROOT}.5.{PLANNING}", ()))
     assert case.procedure.reference is None
     prepared(case)
-    case.procedure.offer_structures(Offered(Path("new"), "", "new", "tumour", "hilum"))
+    case.procedure.offer_structures(Offered(Path("new"), "", "new", "tumour", "hilum", NOW))
     while isinstance(step := case.procedure.next_step(), Verdict):
         pass
     assert step is None
@@ -198,5 +199,5 @@ def test_contours_are_read_in_the_order_of_their_coming(case: Case) -> None:
 
 def offered_paths(case: Case, name: str) -> list[str]:
     """What waits to be read when one more has come."""
-    case.procedure.offer_structures(Offered(Path(name), "", name, "tumour", "hilum"))
+    case.procedure.offer_structures(Offered(Path(name), "", name, "tumour", "hilum", NOW))
     return [str(one.path) for one in case.procedure.offered]

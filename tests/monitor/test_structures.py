@@ -1,6 +1,7 @@
 """Structure sets: read as drawn, or refused with a sentence."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.quick_case import QuickCase
 from tests.waiting import PATIENCE_S
 
 TUMOUR, HILUM = "(?i)tum(o|ou)r|gtv|mass|lesion", "(?i)hil"
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 
 
 def parse(path: Path) -> StructureSet:
@@ -195,7 +197,7 @@ def test_what_the_analysis_process_answers(
         no_contours(drawn)
     for n, roi in enumerate(drawn.StructureSetROISequence):
         roi.ROIName = "Tumour" if n < tumours else "Kidney"
-    found = read_structures(Offered(written(drawn, tmp_path), "1.2", "1.2.3", TUMOUR, HILUM))
+    found = read_structures(Offered(written(drawn, tmp_path), "1.2", "1.2.3", TUMOUR, HILUM, NOW))
     if code:
         assert isinstance(found, Refused)
         assert found.code == code
@@ -214,7 +216,7 @@ def test_nothing_of_what_was_sent_is_written_into_the_log(
     path.write_bytes(path.read_bytes().replace(b"7777", b"\nx!y"))
     workers = Workers(partial(process_pool, 1))
     try:
-        offered = Offered(path, "1.2", "1.2.3", TUMOUR, HILUM)
+        offered = Offered(path, "1.2", "1.2.3", TUMOUR, HILUM, NOW)
         answer = workers.submit(0, read_structures, offered).result(PATIENCE_S)
     finally:
         workers.close()

@@ -24,6 +24,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/measurements/{measurement_id}/review": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Review
+         * @description Approve a scan's figures, or reject them with a reason: they are then not shown.
+         */
+        readonly post: operations["review_api_v1_measurements__measurement_id__review_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/measurements/{measurement_id}/segmentation": {
         readonly parameters: {
             readonly query?: never;
@@ -136,6 +156,26 @@ export interface paths {
          * @description Alerts, oldest first.
          */
         readonly get: operations["alerts_api_v1_procedures__procedure_id__alerts_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/decisions": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Decisions
+         * @description What people have decided about a procedure, oldest first.
+         */
+        readonly get: operations["decisions_api_v1_procedures__procedure_id__decisions_get"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -382,6 +422,25 @@ export interface components {
          */
         readonly Condition: "hilum_near" | "margin_reached" | "scan_overdue" | "scan_not_assessable" | "other_patient" | "object_conflict" | "object_refused" | "receiving_stopped";
         /**
+         * Decision
+         * @description Who has decided what, and when.
+         */
+        readonly Decision: {
+            /**
+             * At
+             * Format: date-time
+             */
+            readonly at: string;
+            /** By */
+            readonly by: string;
+            /** Id */
+            readonly id: string;
+            /** Procedure Id */
+            readonly procedure_id: string;
+            /** What */
+            readonly what: components["schemas"]["ScanReviewed"];
+        };
+        /**
          * ErrorAnswer
          * @description What every refused call answers.
          */
@@ -491,6 +550,9 @@ export interface components {
         /**
          * Measurement
          * @description What was found in one series; see the contract of each field in ``docs/api.md``.
+         *
+         *     ``basis`` stands for all that it rests on beside the scan: structures, baseline, corrections.
+         *     ``supersedes`` is the measurement of the same series that it took the place of.
          */
         readonly Measurement: {
             /**
@@ -499,6 +561,11 @@ export interface components {
              */
             readonly acquired_at: string;
             readonly assessment: components["schemas"]["Assessment"];
+            /**
+             * Basis
+             * @default
+             */
+            readonly basis: string;
             /** Elapsed Freeze S */
             readonly elapsed_freeze_s: number | null;
             /** @default null */
@@ -526,11 +593,18 @@ export interface components {
             /** Reasons */
             readonly reasons: readonly components["schemas"]["Reason"][];
             readonly registration: components["schemas"]["Registration"] | null;
+            /** @default null */
+            readonly review: components["schemas"]["Review"] | null;
             readonly role: components["schemas"]["Role"];
             /** Series Instance Uid */
             readonly series_instance_uid: string;
             /** Structures */
             readonly structures: readonly components["schemas"]["StructureDistance"][];
+            /**
+             * Supersedes
+             * @default null
+             */
+            readonly supersedes: string | null;
             readonly tumour: components["schemas"]["Tumour"] | null;
             /** Version */
             readonly version: string;
@@ -725,6 +799,42 @@ export interface components {
             ];
         };
         /**
+         * Review
+         * @description What a person has said of a measurement.
+         */
+        readonly Review: {
+            /**
+             * At
+             * Format: date-time
+             */
+            readonly at: string;
+            /** By */
+            readonly by: string;
+            /** Reason */
+            readonly reason: string;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            readonly verdict: "approved" | "rejected";
+        };
+        /**
+         * ReviewBody
+         * @description What a person says of a measurement.
+         */
+        readonly ReviewBody: {
+            /**
+             * Reason
+             * @default
+             */
+            readonly reason: string;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            readonly verdict: "approved" | "rejected";
+        };
+        /**
          * Role
          * @description What a series is for in its procedure.
          * @enum {string}
@@ -766,6 +876,33 @@ export interface components {
              * @enum {string}
              */
             readonly type: "scan_progress";
+        };
+        /**
+         * ScanReviewed
+         * @description A person has looked at a measurement: it may be believed, or it must not be shown.
+         *
+         *     ``reason`` says why, for one that is rejected.
+         */
+        readonly ScanReviewed: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "review";
+            /** Measurement Id */
+            readonly measurement_id: string;
+            /**
+             * Reason
+             * @default
+             */
+            readonly reason: string;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            readonly verdict: "approved" | "rejected";
         };
         /**
          * ScheduledStep
@@ -1036,6 +1173,41 @@ export interface operations {
             };
         };
     };
+    readonly review_api_v1_measurements__measurement_id__review_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly measurement_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ReviewBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     readonly segmentation_api_v1_measurements__measurement_id__segmentation_get: {
         readonly parameters: {
             readonly query?: never;
@@ -1204,6 +1376,37 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": readonly components["schemas"]["Alert"][];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly decisions_api_v1_procedures__procedure_id__decisions_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["Decision"][];
                 };
             };
             /** @description Default Response */

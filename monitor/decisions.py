@@ -1,0 +1,47 @@
+"""What people decide in the course of a procedure, as it is journaled and applied.
+
+A decision is checked, made durable, and only then applied, on the pipeline's thread. After a
+restart all of a procedure's decisions are applied again, in order, before the first of its objects
+is taken in: what one says of a series is kept until the series comes.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from monitor.wire import Wire
+
+
+class CommandError(Exception):
+    """A command from outside that can't be done; ``code`` and message are for the caller."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ScanReviewed(Wire):
+    """A person has looked at a measurement: it may be believed, or it must not be shown.
+
+    ``reason`` says why, for one that is rejected.
+    """
+
+    kind: Literal["review"] = "review"
+    measurement_id: str
+    series_instance_uid: str
+    verdict: Literal["approved", "rejected"]
+    reason: str = ""
+
+
+What = Annotated[ScanReviewed, Field(discriminator="kind")]
+"""All there is to decide; one class each."""
+
+
+class Decision(Wire):
+    """Who has decided what, and when."""
+
+    id: str
+    procedure_id: str
+    at: AwareDatetime
+    by: str
+    what: What
