@@ -49,6 +49,9 @@ STATUS = {
     "no_such_measurement": 404,
     "procedure_closed": 409,
     "no_reason": 422,
+    "not_scheduled": 404,
+    "procedure_known": 409,
+    "procedure_open": 409,
 }
 
 logger = logging.getLogger(__name__)

@@ -33,7 +33,34 @@ class ScanReviewed(Wire):
     reason: str = ""
 
 
-What = Annotated[ScanReviewed, Field(discriminator="kind")]
+class ProcedureOpened(Wire):
+    """The next procedure, taken from the worklist before its first object has come."""
+
+    kind: Literal["open"] = "open"
+    patient_id: str
+    patient_name: str
+    study_instance_uid: str
+
+
+class ProcedureClosed(Wire):
+    """The procedure is over."""
+
+    kind: Literal["close"] = "close"
+
+
+class ProcedureReopened(Wire):
+    """It was not over."""
+
+    kind: Literal["reopen"] = "reopen"
+
+
+OfLife = ProcedureOpened | ProcedureClosed | ProcedureReopened
+"""Decisions about the life of a procedure, which the room takes."""
+
+OfProcedure = ScanReviewed
+"""Decisions within a procedure, which it takes itself."""
+
+What = Annotated[OfLife | OfProcedure, Field(discriminator="kind")]
 """All there is to decide; one class each."""
 
 

@@ -21,9 +21,11 @@ from uuid import uuid4
 from monitor import messages
 from monitor.alerts import AlertBook
 from monitor.clock import Clock
-from monitor.decisions import CommandError, Decision, What
+from monitor.decisions import CommandError, Decision, ProcedureOpened, What
 from monitor.journal_writer import JournalWriter
+from monitor.life import UNDER_WAY
 from monitor.pipeline import Pipeline
+from monitor.room import id_of
 
 WRITE_S = 3.0
 """A person waits no longer than this to hear whether it was written."""
@@ -130,7 +132,7 @@ class Desk:
 
         def after() -> tuple[messages.Phase, bool]:
             procedure = self._room.by_id(procedure_id)
-            if procedure.state != "open":
+            if procedure.state not in UNDER_WAY:
                 raise CommandError("procedure_closed", "The procedure is closed.")
             known = len(procedure.phases)
             phase = procedure.press(name, now)
@@ -161,24 +163,31 @@ class Desk:
         )
 
         def after() -> tuple[Decision, bool]:
-            self._room.by_id(procedure_id).check(what)
+            self._room.check(procedure_id, what)
             return decision, True
 
+        def base() -> int:
+            return sum(len(procedure.decisions) for procedure in self._room.procedures())
+
         def apply(decision: Decision) -> None:
-            procedure = self._room.by_id(procedure_id)
-            procedure.take(decision)
+            procedure = self._room.take(decision)
+            for changed in self._room.take_changed():
+                self._pipeline.note(changed)
             self._pipeline.advance(procedure)
             self._pipeline.note(procedure)
 
-        return self._enter(
-            _Change(
-                f"decisions {procedure_id}",
-                base=lambda: len(self._room.by_id(procedure_id).decisions),
-                after=after,
-                write=self._journal.decision,
-                apply=apply,
-            )
+        return self._enter(_Change("decisions", base, after, self._journal.decision, apply))
+
+    def open(
+        self, by: str, patient_name: str, patient_id: str, study_instance_uid: str
+    ) -> "Future[Decision]":
+        """A person takes a patient from the worklist, before the first image."""
+        what = ProcedureOpened(
+            patient_id=patient_id,
+            patient_name=patient_name,
+            study_instance_uid=study_instance_uid,
         )
+        return self.decide(id_of(patient_id, study_instance_uid), by, what)
 
     def decisions(self, procedure_id: str) -> "Future[list[Decision]]":
         """What people have decided about a procedure, oldest first."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
@@ -91,6 +92,15 @@ class Past:
     def decisions(self, procedure_id: str) -> list[Decision]:
         """What people have decided about a procedure, oldest first."""
         return self._of(Decision, procedure_id, "decision")
+
+    def all_decisions(self) -> list[Decision]:
+        """What people have decided about any procedure, in no order."""
+        found = []
+        for procedure_id, kind in self._documents:
+            if kind == "decision":
+                with suppress(JournalError):
+                    found += self.decisions(procedure_id)
+        return found
 
     def _of(self, kind: type[W], procedure_id: str, name: str) -> list[W]:
         return _parsed(kind, self._documents.get((procedure_id, name), []))

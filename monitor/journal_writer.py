@@ -181,6 +181,10 @@ class JournalWriter:
         """See ``Past``."""
         return self._known().decisions(procedure_id)
 
+    def all_decisions(self) -> list[Decision]:
+        """See ``Past``."""
+        return self._known().all_decisions()
+
     def _known(self) -> Past:
         past = self._past
         if past is None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from monitor.forecast_messages import Forecast, Lethal, TimeSpan
+from monitor.life import State
 from monitor.wire import Interval, Point, Wire
 
 
@@ -226,7 +227,7 @@ class Procedure(Wire):
     patient_name: str
     study_instance_uid: str
     opened_at: AwareDatetime
-    state: Literal["open", "closed"]
+    state: State
     phase: Phase
     structures: list[PlannedStructure]
     series: list[Series]

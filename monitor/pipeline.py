@@ -35,6 +35,7 @@ from monitor.decisions import CommandError
 from monitor.intake import Intake, time_of
 from monitor.jobs import Answered, Jobs, Running
 from monitor.journal_writer import JournalWriter
+from monitor.life import UNDER_WAY
 from monitor.metrics import Metrics
 from monitor.procedure import Procedure
 from monitor.room import Room
@@ -257,6 +258,9 @@ class Pipeline:
         for running, refused in self._jobs.end_stuck():
             self._finish(running, refused)
         self._intake.tell_progress()
+        self.room.look()
+        for changed in self.room.take_changed():
+            self.note(changed)
         current = self.room.current
         if current is not None:
             now = self._clock.now()
@@ -351,9 +355,10 @@ class Pipeline:
                 self._guarded(partial(self._intake.look, time_of(event)))
                 self._guarded(partial(self._event, event))
         self._guarded(partial(self._intake.look, _wall()))
+        self._guarded(partial(self.room.tell_until, None))
         self._intake.recovering = False
         for procedure in self.room.procedures():
-            if procedure.state == "open":
+            if procedure.state in UNDER_WAY:
                 self._guarded(partial(self.advance, procedure))
                 self._guarded(partial(self.note, procedure))
 

@@ -15,9 +15,10 @@ from typing import Any
 from uuid import uuid4
 
 from dicom_listener.events import ObjectStored
-from monitor import analysis, messages
+from monitor import analysis, life, messages
 from monitor.analysis import Found, Planned, Refused
-from monitor.decisions import CommandError, Decision, ScanReviewed, What
+from monitor.decisions import CommandError, Decision, OfProcedure, ScanReviewed
+from monitor.life import State
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
@@ -51,8 +52,8 @@ class Procedure:
         be used stays.
     planning_series_uid
         Series that the contours in use were drawn on.
-    structures_at
-        When those in use came.
+    structure_set
+        That the structures in use were read from.
     planned
         The structures as they were when it was closed.
     contours
@@ -68,15 +69,14 @@ class Procedure:
     opened_at: datetime
     derived: Path
     at: Callable[[datetime], datetime]
-    state: str = "open"
+    state: State = State.OPEN
     last_object_at: datetime | None = None
     series: dict[str, SeriesRecord] = field(default_factory=dict)
     phases: list[messages.Phase] = field(default_factory=list)
     measurements: list[messages.Measurement] = field(default_factory=list)
     offered: list[Offered] = field(default_factory=list)
     planning_series_uid: str = ""
-    structure_set_uid: str = ""
-    structures_at: datetime | None = None
+    structure_set: Offered | None = None
     contours: int = 0
     planned: list[messages.PlannedStructure] = field(default_factory=list)
     structures: tuple[Structure, ...] | None = None
@@ -96,9 +96,25 @@ class Procedure:
             self.series[uid] = SeriesRecord(uid, header.series_description, header.modality)
         return self.series[uid]
 
-    def close(self) -> None:
+    def live(self, event: life.Event) -> bool:
+        """Something happens in its life; whether that changes its state.
+
+        Raises
+        ------
+        ValueError
+            It can't happen now.
+        """
+        before, self.state = self.state, life.after(self.state, event)
+        if self.state is before:
+            return False
+        if self.state is State.CLOSED:
+            self._let_go()
+        elif before is State.CLOSED:
+            self._take_up()
+        return True
+
+    def _let_go(self) -> None:
         """It is over: what was found stays to be read, what it was found with is let go of."""
-        self.state = "closed"
         known = {measurement.series_instance_uid for measurement in self.measurements}
         rest = [m for m, _ in self.adopted.values() if m.series_instance_uid not in known]
         self.measurements = sorted([*self.measurements, *rest], key=lambda m: m.acquired_at)
@@ -108,12 +124,24 @@ class Procedure:
         self.planned = self._planned()
         self.structures = self.reference = None
 
+    def _take_up(self) -> None:
+        """It was not over: the structures are read again, what was measured holds."""
+        if self.structure_set is not None:
+            self.offered = [self.structure_set]
+            self.structure_set = None
+        self._measure_anew()
+        self.adopted = {
+            m.series_instance_uid: (m, self.series[m.series_instance_uid].received)
+            for m in self.measurements
+            if m.series_instance_uid in self.series
+        }
+
     def offer_structures(self, offered: Offered) -> None:
         """A structure set has come; it is read by an analysis process, in its turn."""
         self.offered.append(offered)
         self.offered.sort(key=lambda one: one.at)
 
-    def check(self, what: What) -> None:
+    def check(self, what: OfProcedure) -> None:
         """Whether a person may decide this.
 
         Raises
@@ -121,7 +149,7 @@ class Procedure:
         CommandError
             Not here, or not now.
         """
-        if self.state != "open":
+        if self.state not in life.UNDER_WAY:
             raise CommandError("procedure_closed", "The procedure is closed.")
         match what:
             case ScanReviewed():
@@ -241,7 +269,7 @@ class Procedure:
 
     def next_step(self) -> Job | Verdict | None:
         """A job, a verdict, or None where nothing can be done now."""
-        if self.state == "closed":
+        if self.state is State.CLOSED:
             return None
         record = self._next_ignored()
         if record is not None:
@@ -374,9 +402,10 @@ class Procedure:
         return self.offered[0] if self.offered else None
 
     def _is_past(self, offered: Offered) -> bool:
-        if offered.sop_instance_uid == self.structure_set_uid:
-            return True
-        return self.structures_at is not None and offered.at < self.structures_at
+        known = self.structure_set
+        return known is not None and (
+            offered.sop_instance_uid == known.sop_instance_uid or offered.at < known.at
+        )
 
     def _conclude_structures(self, offered: Offered, answer: Planned | Refused) -> None:
         """A newer structure set replaces the older; what was measured is measured again.
@@ -394,8 +423,7 @@ class Procedure:
             record.reason = None
         self.planning_series_uid = answer.planning_series_uid
         self.structures = answer.structures
-        self.structure_set_uid = offered.sop_instance_uid
-        self.structures_at = offered.at
+        self.structure_set = offered
         self._measure_anew()
 
     def _conclude_reference(
@@ -487,7 +515,7 @@ class Procedure:
         """
         parts = [
             self.planning_series_uid,
-            self.structure_set_uid,
+            self.structure_set.sop_instance_uid if self.structure_set is not None else "",
             self.reviews.basis_of(series_uid),
         ]
         if role is Role.MONITORING:

@@ -5,6 +5,7 @@ identity alert and are used for nothing. Owned by the pipeline's thread.
 """
 
 import logging
+from collections import deque
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
@@ -14,9 +15,18 @@ from monitor import __version__, messages
 from monitor.alerts import AlertBook, Finding
 from monitor.clock import Clock
 from monitor.config import Settings
-from monitor.decisions import CommandError
+from monitor.decisions import (
+    CommandError,
+    Decision,
+    OfLife,
+    ProcedureClosed,
+    ProcedureOpened,
+    ProcedureReopened,
+    What,
+)
 from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
+from monitor.life import UNDER_WAY, Event, State
 from monitor.messages import Condition
 from monitor.procedure import Procedure
 
@@ -62,6 +72,7 @@ class Room:
         self._any_patient = any_patient
         self._left_out = left_out
         self._past: set[Key] = set()
+        self._decided: deque[Decision] | None = None
         self._procedures: dict[Key, Procedure] = {}
         self._series: dict[str, Procedure] = {}
         self._changed: list[Procedure] = []
@@ -98,6 +109,7 @@ class Room:
 
     def admit(self, stored: ObjectStored) -> Procedure | None:
         """The object's procedure, opened if need be; None where the object is not to be used."""
+        self.tell_until(self._clock.at(stored.received_at))
         procedure = self._procedure_of(stored)
         if procedure is None:
             return None
@@ -108,6 +120,80 @@ class Room:
         procedure.last_object_at = self._clock.at(stored.received_at)
         procedure.record_of(stored)
         return procedure
+
+    # What people decide
+
+    def check(self, procedure_id: str, what: What) -> None:
+        """Whether a person may decide this.
+
+        Raises
+        ------
+        CommandError
+            Not here, or not now.
+        """
+        if not isinstance(what, OfLife):
+            self.by_id(procedure_id).check(what)
+            return
+        current = self.current
+        busy = current is not None and current.state in UNDER_WAY
+        if isinstance(what, ProcedureClosed):
+            if self.by_id(procedure_id).state is State.CLOSED:
+                raise CommandError("procedure_closed", "The procedure is closed already.")
+        elif busy:
+            raise CommandError("procedure_open", "Another procedure is open; close it first.")
+        elif isinstance(what, ProcedureReopened):
+            self.by_id(procedure_id)
+        elif any(procedure.id == procedure_id for procedure in self._procedures.values()):
+            raise CommandError("procedure_known", "It was begun before; open it again.")
+
+    def take(self, decision: Decision) -> Procedure:
+        """Let a decision hold; whose it is."""
+        what = decision.what
+        match what:
+            case ProcedureOpened():
+                key = (what.patient_id, what.study_instance_uid)
+                if self.current is not None and self.current.state is not State.CLOSED:
+                    self._live(self.current, "replaced")
+                row = self._journaled(key)
+                procedure = self._begin(key, what.patient_name, decision.at, State.EXPECTED, row)
+            case ProcedureClosed():
+                procedure = self.by_id(decision.procedure_id)
+                self._live(procedure, "close")
+            case ProcedureReopened():
+                procedure = self.by_id(decision.procedure_id)
+                if self.current is not None and self.current.state is State.LAPSED:
+                    self._live(self.current, "replaced")
+                self._live(procedure, "reopen")
+                procedure.last_object_at = decision.at
+                self.current = procedure
+            case _:
+                procedure = self.by_id(decision.procedure_id)
+                procedure.take(decision)
+                return procedure
+        procedure.decisions.append(decision)
+        return procedure
+
+    def tell_until(self, moment: datetime | None) -> None:
+        """After a restart: what was decided about the life of procedures, up to a moment."""
+        if self._decided is None:
+            self._decided = self._journaled_decisions()
+        while self._decided and (moment is None or self._decided[0].at <= moment):
+            decision = self._decided.popleft()
+            try:
+                self.take(decision)
+            except (CommandError, ValueError):  # what it was about is not told again
+                logger.info("A decision about an older procedure is passed over")
+
+    def _journaled_decisions(self) -> deque[Decision]:
+        try:
+            found = self._journal.all_decisions()
+        except JournalError:
+            logger.exception("The journal can't be read; what was closed by hand is not known")
+            return deque()
+        since = self._clock.at(self._left_out) if self._left_out is not None else None
+        of_life = (d for d in found if isinstance(d.what, OfLife))
+        told = (d for d in of_life if since is None or d.at >= since)
+        return deque(sorted(told, key=lambda d: d.at))
 
     def snapshot(self, progress: messages.ScanProgress | None) -> messages.Snapshot:
         """The state that a display starts from."""
@@ -139,23 +225,35 @@ class Room:
     def _procedure_of(self, stored: ObjectStored) -> Procedure | None:
         key = (stored.header.patient_id, stored.header.study_instance_uid)
         known = self._procedures.get(key)
-        if known is not None:
-            if known.state == "open":
-                return known
-            return None  # it is stored, and not measured
+        current = None if self._any_patient else self.current
+        others = current is not None and current is not known and current.state in UNDER_WAY
+        if known is not None and (known.state is State.CLOSED or not others):
+            return self._continued(known)
         if key in self._past:
             return None
-        current = None if self._any_patient else self.current
-        if current is not None and not self._idle(current, stored):
+        if current is not None and others and not self._gives_way(current, stored):
             self._note_foreign(current, stored)
             return None
-        row = self._journaled(key)
-        if row is not None and self._was_closed(row):
-            self._past.add(key)
-            return None
-        if current is not None:
-            self._close(current)
-        return self._open(stored, row)
+        if known is None:
+            row = self._journaled(key)
+            if row is not None and self._was_closed(row):
+                self._past.add(key)
+                return None
+        if current is not None and current.state is not State.CLOSED:
+            self._live(current, "replaced")
+        if known is not None:
+            return self._continued(known)
+        header = stored.header
+        at = self._clock.at(stored.received_at)
+        return self._begin(key, header.patient_name, at, State.OPEN, row)
+
+    def _continued(self, known: Procedure) -> Procedure | None:
+        """The procedure that an object of its own has come for; None where it is over."""
+        self._live(known, "object")
+        if known.state is State.CLOSED:
+            return None  # it is stored, and not measured
+        self.current = known
+        return known
 
     def _was_closed(self, row: dict[str, str]) -> bool:
         """Whether what has closed it is not told again after this restart."""
@@ -163,11 +261,12 @@ class Room:
             return False
         return datetime.fromisoformat(row["opened_at"]) < self._clock.at(self._left_out)
 
-    def _close(self, procedure: Procedure) -> None:
-        """It gives way to the next; of many, the first to be closed are let go of."""
-        procedure.close()
+    def _live(self, procedure: Procedure, event: Event) -> None:
+        """Something happens in its life; of many closed ones, the first are let go of."""
+        if not procedure.live(event):
+            return
         self._changed.append(procedure)
-        closed = [key for key, one in self._procedures.items() if one.state == "closed"]
+        closed = [key for key, one in self._procedures.items() if one.state is State.CLOSED]
         for key in closed[:-CLOSED_KEPT]:
             self._past.add(key)
             forgotten = self._procedures.pop(key)
@@ -175,10 +274,23 @@ class Room:
             for uid in forgotten.series:
                 self._series.pop(uid, None)
 
-    def _idle(self, procedure: Procedure, stored: ObjectStored) -> bool:
+    def _gives_way(self, procedure: Procedure, stored: ObjectStored) -> bool:
+        """Whether another may begin: it is silent, or was only expected and has another study."""
+        if procedure.state is State.EXPECTED and procedure.patient_id == stored.header.patient_id:
+            return True
+        return self._is_silent(procedure, self._clock.at(stored.received_at))
+
+    def _is_silent(self, procedure: Procedure, now: datetime) -> bool:
         last = procedure.last_object_at or procedure.opened_at
-        gap_s = (self._clock.at(stored.received_at) - last).total_seconds()
-        return gap_s > self._settings.procedure.idle_close_s
+        return (now - last).total_seconds() > self._settings.procedure.idle_close_s
+
+    def look(self) -> None:
+        """What happens in a procedure's life because time passes."""
+        current = self.current
+        if current is None or current.state not in UNDER_WAY or self._any_patient:
+            return
+        if self._is_silent(current, self._clock.now()):
+            self._live(current, "silence")
 
     def _note_foreign(self, current: Procedure, stored: ObjectStored) -> None:
         same = stored.header.patient_id == current.patient_id
@@ -186,28 +298,24 @@ class Room:
         logger.warning("An object of %s is stored, not used", self._foreign)
         self._foreign_at = self._clock.at(stored.received_at)
 
-    def _open(self, stored: ObjectStored, row: dict[str, str] | None) -> Procedure:
+    def _begin(
+        self, key: Key, patient_name: str, at: datetime, state: State, row: dict[str, str] | None
+    ) -> Procedure:
         """A new procedure, or one that the journal knows from before a restart.
 
         Whether it was closed then is not asked, unless it was begun before what is told again: what
         closed it comes again, in the same order. A stray object in between finds the same procedure
         open as it did then.
         """
-        header = stored.header
         procedure = Procedure(
-            id=row["id"]
-            if row is not None
-            else _id_of(header.patient_id, header.study_instance_uid),
-            patient_id=header.patient_id,
-            patient_name=header.patient_name,
-            study_instance_uid=header.study_instance_uid,
-            opened_at=(
-                datetime.fromisoformat(row["opened_at"])
-                if row is not None
-                else self._clock.at(stored.received_at)
-            ),
+            id=row["id"] if row is not None else id_of(*key),
+            patient_id=key[0],
+            patient_name=patient_name,
+            study_instance_uid=key[1],
+            opened_at=datetime.fromisoformat(row["opened_at"]) if row is not None else at,
             derived=self._settings.storage.directory / "derived",
             at=self._clock.at,
+            state=state,
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)
         if row is not None:
@@ -215,7 +323,7 @@ class Room:
                 self._restore(procedure, book)
             except JournalError:
                 logger.exception("The procedure's past can't be read; its scans are measured again")
-        self._procedures[header.patient_id, header.study_instance_uid] = procedure
+        self._procedures[key] = procedure
         self.alerts[procedure.id] = book
         self.current = procedure
         self._changed.append(procedure)
@@ -231,7 +339,8 @@ class Room:
         procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
         procedure.phases = phases
         for decision in decisions:
-            procedure.take(decision)
+            if not isinstance(decision.what, OfLife):  # those are told in their time
+                procedure.take(decision)
         for alert in alerts:
             book.restore(alert, seen.get(alert.id))
 
@@ -247,6 +356,6 @@ class Room:
         return None
 
 
-def _id_of(patient_id: str, study_instance_uid: str) -> str:
-    """Always the same one: a start without the journal does not make two of a procedure."""
+def id_of(patient_id: str, study_instance_uid: str) -> str:
+    """A procedure's id, always the same: a start without the journal does not make two of it."""
     return uuid5(_PROCEDURES, f"{patient_id}\n{study_instance_uid}").hex

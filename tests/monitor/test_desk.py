@@ -15,6 +15,7 @@ from monitor.decisions import CommandError
 from monitor.desk import MAX_IN_LINE, Desk
 from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
+from monitor.life import State
 from monitor.messages import AlertState, Condition, PhaseName
 from monitor.pipeline import Pipeline
 from monitor.procedure import Procedure
@@ -270,7 +271,7 @@ def test_a_phase_that_can_not_be_written_is_not_pressed(
 def test_what_can_not_be_done_is_told(desk: Desk, thread: Thread) -> None:
     assert refusal(desk.acknowledge("none", "console", None)) == "no_such_alert"
     assert refusal(desk.press_phase("none", PhaseName.FREEZE)) == "no_such_procedure"
-    thread.room.procedure.state = "closed"
+    thread.room.procedure.state = State.CLOSED
     assert refusal(desk.press_phase("p", PhaseName.FREEZE)) == "procedure_closed"
 
 

@@ -193,7 +193,7 @@ def test_contours_are_read_in_the_order_of_their_coming(case: Case) -> None:
     second = case.job()
     assert second.arguments[0].path == Path("bad")
     case.answer(second, Refused("bad_contours", "A contour is none."))
-    assert case.procedure.structure_set_uid == "good"
+    assert case.procedure.structure_set == first.arguments[0]
     prepared(case)
 
 

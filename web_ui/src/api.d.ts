@@ -117,7 +117,11 @@ export interface paths {
          */
         readonly get: operations["procedures_api_v1_procedures_get"];
         readonly put?: never;
-        readonly post?: never;
+        /**
+         * Begin
+         * @description Begin a procedure with a patient of the worklist, before the first image.
+         */
+        readonly post: operations["begin_api_v1_procedures_post"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -158,6 +162,26 @@ export interface paths {
         readonly get: operations["alerts_api_v1_procedures__procedure_id__alerts_get"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/close": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Close
+         * @description The procedure is over: what still comes of it is stored and not measured.
+         */
+        readonly post: operations["close_api_v1_procedures__procedure_id__close_post"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -218,6 +242,26 @@ export interface paths {
          * @description The radiographer pressed freeze, thaw or idle.
          */
         readonly post: operations["phase_api_v1_procedures__procedure_id__phase_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/reopen": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Reopen
+         * @description It was not over.
+         */
+        readonly post: operations["reopen_api_v1_procedures__procedure_id__reopen_post"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -401,6 +445,16 @@ export interface components {
          */
         readonly Assessment: "final" | "provisional" | "not_assessable";
         /**
+         * BeginBody
+         * @description A patient and study of the worklist.
+         */
+        readonly BeginBody: {
+            /** Patient Id */
+            readonly patient_id: string;
+            /** Study Instance Uid */
+            readonly study_instance_uid: string;
+        };
+        /**
          * Clock
          * @description The server's clock. ``speed`` is 1 in service; in a time-lapsed demo it is greater.
          */
@@ -438,7 +492,7 @@ export interface components {
             /** Procedure Id */
             readonly procedure_id: string;
             /** What */
-            readonly what: components["schemas"]["ScanReviewed"];
+            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"];
         };
         /**
          * ErrorAnswer
@@ -738,15 +792,22 @@ export interface components {
             readonly phase: components["schemas"]["Phase"];
             /** Series */
             readonly series: readonly components["schemas"]["Series"][];
-            /**
-             * State
-             * @enum {string}
-             */
-            readonly state: "open" | "closed";
+            readonly state: components["schemas"]["State"];
             /** Structures */
             readonly structures: readonly components["schemas"]["PlannedStructure"][];
             /** Study Instance Uid */
             readonly study_instance_uid: string;
+        };
+        /**
+         * ProcedureClosed
+         * @description The procedure is over.
+         */
+        readonly ProcedureClosed: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "close";
         };
         /**
          * ProcedureMessage
@@ -768,6 +829,34 @@ export interface components {
              * @enum {string}
              */
             readonly type: "procedure";
+        };
+        /**
+         * ProcedureOpened
+         * @description The next procedure, taken from the worklist before its first object has come.
+         */
+        readonly ProcedureOpened: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "open";
+            /** Patient Id */
+            readonly patient_id: string;
+            /** Patient Name */
+            readonly patient_name: string;
+            /** Study Instance Uid */
+            readonly study_instance_uid: string;
+        };
+        /**
+         * ProcedureReopened
+         * @description It was not over.
+         */
+        readonly ProcedureReopened: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "reopen";
         };
         /**
          * Reason
@@ -996,6 +1085,16 @@ export interface components {
              */
             readonly type: "snapshot";
         };
+        /**
+         * State
+         * @description Where a procedure stands.
+         *
+         *     ``expected``: opened from the worklist, and nothing has come yet. ``open``: under way.
+         *     ``lapsed``: nothing has come for long, and the next object opens it again. ``closed``: over;
+         *     what comes of it is stored and not measured.
+         * @enum {string}
+         */
+        readonly State: "expected" | "open" | "lapsed" | "closed";
         /**
          * StructureAhead
          * @description A structure's distance from the ice some seconds ahead.
@@ -1327,6 +1426,39 @@ export interface operations {
             };
         };
     };
+    readonly begin_api_v1_procedures_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["BeginBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     readonly procedure_api_v1_procedures__procedure_id__get: {
         readonly parameters: {
             readonly query?: never;
@@ -1376,6 +1508,37 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": readonly components["schemas"]["Alert"][];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly close_api_v1_procedures__procedure_id__close_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
                 };
             };
             /** @description Default Response */
@@ -1473,6 +1636,37 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Phase"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly reopen_api_v1_procedures__procedure_id__reopen_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
                 };
             };
             /** @description Default Response */

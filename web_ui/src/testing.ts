@@ -72,6 +72,9 @@ export function measurement(
     structures: [distance("bowel", 1), distance("renal hilum", hilumMm)],
     forecast: null,
     lethal: null,
+    review: null,
+    basis: "",
+    supersedes: null,
     version: "test",
   };
 }
