@@ -52,6 +52,7 @@ class Rule:
 
 RULES: dict[Condition, Rule] = {
     Condition.HILUM_NEAR: Rule("physiological", Priority.MEDIUM, latches=True),
+    Condition.STRUCTURE_NEAR: Rule("physiological", Priority.MEDIUM, latches=True),
     Condition.MARGIN_REACHED: Rule("physiological", Priority.LOW, latches=False),
     Condition.SCAN_OVERDUE: Rule("technical", Priority.MEDIUM, latches=False),
     Condition.SCAN_NOT_ASSESSABLE: Rule("technical", Priority.LOW, latches=False),
@@ -77,6 +78,8 @@ class Finding:
         What was compared.
     worse_is
         In which direction the value becomes worse; "none" where it can't.
+    subject
+        The structure that it is about. Each has alerts of its own.
     """
 
     condition: Condition
@@ -86,6 +89,7 @@ class Finding:
     limit: float | None = None
     measurement_id: str | None = None
     worse_is: Literal["lower", "higher", "none"] = "none"
+    subject: str = ""
 
 
 def advance(alert: Alert, event: Event) -> AlertState:
@@ -132,7 +136,7 @@ class AlertBook:
 
     def consider(self, finding: Finding, at: datetime) -> Alert | None:
         """Take one look at a condition into account; the alert it raised or changed, if any."""
-        current = self._current(finding.condition)
+        current = self._current(finding.condition, finding.subject)
         if not finding.present:
             return self._end(current, at) if current is not None else None
         if current is None:
@@ -146,6 +150,7 @@ class AlertBook:
                 "state": state,
                 "text": text,
                 "value": finding.value,
+                "limit": finding.limit,
                 "measurement_id": finding.measurement_id or current.measurement_id,
                 "raised_at": at if again else current.raised_at,
                 "acknowledged_by": None if again else current.acknowledged_by,
@@ -183,9 +188,16 @@ class AlertBook:
             self._seen_value[alert_id] = alert.value
         return self._keep(alert.model_copy(update=update)), True
 
-    def _current(self, condition: Condition) -> Alert | None:
+    def subjects(self, condition: Condition) -> set[str]:
+        """Which structures have an alert of a condition that is not cleared."""
+        open_ = (a for a in self._alerts.values() if a.state is not AlertState.CLEARED)
+        return {alert.subject for alert in open_ if alert.condition is condition}
+
+    def _current(self, condition: Condition, subject: str) -> Alert | None:
         for alert in reversed(self._alerts.values()):
-            if alert.condition is condition and alert.state is not AlertState.CLEARED:
+            if alert.state is AlertState.CLEARED:
+                continue
+            if alert.condition is condition and alert.subject == subject:
                 return alert
         return None
 
@@ -208,6 +220,7 @@ class AlertBook:
                 acknowledged_at=None,
                 note=None,
                 cleared_at=None,
+                subject=finding.subject,
             )
         )
 

@@ -28,6 +28,7 @@ from monitor.artefact import ArtefactError
 from monitor.calls import answer_of, check_origin, same_origin
 from monitor.decisions import CommandError
 from monitor.routes_decisions import BY, add_decision_routes
+from monitor.routes_structures import add_structures_routes
 from monitor.segmentation_object import SegmentationError
 from monitor.stream import SlowClient
 from monitor.views import Plane
@@ -49,6 +50,15 @@ STATUS = {
     "no_such_measurement": 404,
     "procedure_closed": 409,
     "no_reason": 422,
+    "no_such_series": 404,
+    "no_such_version": 404,
+    "no_scan": 409,
+    "scan_changed": 409,
+    "version_taken": 409,
+    "unreadable_scan": 409,
+    "unreadable_structures": 409,
+    "no_proposal": 422,
+    "bad_structures": 422,
     "not_scheduled": 404,
     "procedure_known": 409,
     "procedure_open": 409,
@@ -104,6 +114,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
     _add_queries(app, backend)
     _add_commands(app, backend)
     add_decision_routes(app, backend)
+    add_structures_routes(app, backend)
     _add_stream(app, backend)
     _describe_stream(app)
     if page is not None:

@@ -59,6 +59,7 @@ def _pattern(text: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Distance = Annotated[float, Field(ge=0, le=100)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 AeTitle = Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]{0,15}$")]
 
@@ -239,6 +240,18 @@ class StructuresSection(_Section):
 
     tumour_pattern: Pattern = "(?i)tum(o|ou)r|gtv|mass|lesion"
     hilum_pattern: Pattern = "(?i)hil"
+    warning_distances_mm: dict[Pattern, Distance] = {
+        "(?i)bowel|colon|duoden|jejun|ileum": 10.0,
+        "(?i)ureter|puj|upj": 10.0,
+        "(?i)pelvis|cal(yx|yces|ices)|collecting": 4.0,
+    }
+
+    def warning_mm(self, name: str) -> float | None:
+        """By a structure's name, how near ice may come before an alert; the first pattern holds."""
+        for pattern, distance_mm in self.warning_distances_mm.items():
+            if re.search(pattern, name):
+                return distance_mm
+        return None
 
 
 class ProcedureSection(_Section):
@@ -352,7 +365,7 @@ def _is_list_or_section(section: str, *keys: str) -> bool:
     if not keys:
         return True
     field = getattr(annotation, "model_fields", {}).get(keys[0])
-    return len(keys) == 1 and field is not None and get_origin(field.annotation) is list
+    return len(keys) == 1 and field is not None and get_origin(field.annotation) in {list, dict}
 
 
 def _is_json(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
+from monitor.marking_messages import VersionStructure
 from monitor.wire import Wire
 
 
@@ -31,6 +32,31 @@ class ScanReviewed(Wire):
     series_instance_uid: str
     verdict: Literal["approved", "rejected"]
     reason: str = ""
+
+
+class StructuresSaved(Wire):
+    """A person has marked structures on the page and saved them; they are in use from now on.
+
+    ``file`` is the digest of the file that holds their voxels (``monitor.marked``).
+    """
+
+    kind: Literal["structures"] = "structures"
+    version: int
+    series_instance_uid: str
+    file: str
+    note: str = ""
+    structures: list[VersionStructure]
+
+
+class StructuresUsed(Wire):
+    """A person has gone back to an older version of the structures.
+
+    ``key`` stands for its content: the digest of its file, or its SOPInstanceUID.
+    """
+
+    kind: Literal["structures_used"] = "structures_used"
+    version: int
+    key: str
 
 
 class ProcedureOpened(Wire):
@@ -57,7 +83,7 @@ class ProcedureReopened(Wire):
 OfLife = ProcedureOpened | ProcedureClosed | ProcedureReopened
 """Decisions about the life of a procedure, which the room takes."""
 
-OfProcedure = ScanReviewed
+OfProcedure = ScanReviewed | StructuresSaved | StructuresUsed
 """Decisions within a procedure, which it takes itself."""
 
 What = Annotated[OfLife | OfProcedure, Field(discriminator="kind")]

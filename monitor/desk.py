@@ -24,7 +24,11 @@ from monitor.clock import Clock
 from monitor.decisions import CommandError, Decision, ProcedureOpened, What
 from monitor.journal_writer import JournalWriter
 from monitor.life import UNDER_WAY
+from monitor.marking_messages import StructuresVersions
 from monitor.pipeline import Pipeline
+from monitor.planning_scan import Source
+from monitor.planning_source import source_of, versions_of
+from monitor.versions import Version
 from monitor.room import id_of
 
 WRITE_S = 3.0
@@ -192,6 +196,23 @@ class Desk:
     def decisions(self, procedure_id: str) -> "Future[list[Decision]]":
         """What people have decided about a procedure, oldest first."""
         return self._pipeline.call(lambda: list(self._room.by_id(procedure_id).decisions))
+
+    def planning_source(self, procedure_id: str, series_uid: str | None) -> "Future[Source]":
+        """The scan that structures are marked on, or the one that is asked for."""
+        return self._pipeline.call(lambda: source_of(self._room.by_id(procedure_id), series_uid))
+
+    def versions(self, procedure_id: str) -> "Future[StructuresVersions]":
+        """All versions of a procedure's structures."""
+
+        def run() -> StructuresVersions:
+            procedure = self._room.by_id(procedure_id)
+            return StructuresVersions(versions=versions_of(procedure))
+
+        return self._pipeline.call(run)
+
+    def version(self, procedure_id: str, number: int) -> "Future[Version]":
+        """One version of a procedure's structures."""
+        return self._pipeline.call(lambda: self._room.by_id(procedure_id).versions.numbered(number))
 
     def procedures(self) -> "Future[list[messages.Procedure]]":
         """All procedures of this run, newest first."""

@@ -3,7 +3,6 @@
 Figures in texts are rounded towards danger: a distance or margin downwards.
 """
 
-import math
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from monitor import messages
 from monitor.alerts import Finding
 from monitor.config import AlertsSection
 from monitor.messages import Assessment, Condition, PhaseName, Role
+from monitor.nearness import of_distances, rounded_down
 from monitor.procedure import Procedure, latest
 
 NOT_ALARMING = {"no_ice", "rejected"}
@@ -18,24 +18,23 @@ NOT_ALARMING = {"no_ice", "rejected"}
 scan knows it."""
 
 
-def rounded_down(value: float) -> str:
-    """One decimal, towards danger: 3.19 is "3.1", -0.31 is "-0.4"."""
-    return f"{math.floor(value * 10) / 10:.1f}"
-
-
 def of_measurement(
-    measurement: messages.Measurement, procedure: Procedure, limits: AlertsSection
+    measurement: messages.Measurement,
+    procedure: Procedure,
+    limits: AlertsSection,
+    warned: Iterable[str] = (),
 ) -> Iterable[Finding]:
-    """Findings of one measurement; none about what it can't tell."""
+    """Findings of one measurement; none about what it can't tell.
+
+    ``warned`` are the structures that have an alert of their own.
+    """
     newest = latest(procedure.measurements)
     if measurement.role is not Role.MONITORING or newest is None or newest.id != measurement.id:
         return []
     found = [_assessable(measurement)]
     if measurement.tumour is not None:
         found.append(_margin(measurement, measurement.tumour, limits.margin_target_mm))
-        hilum = _hilum(measurement, procedure)
-        if hilum is not None:
-            found.append(_near(measurement, hilum, limits.hilum_near_mm))
+        found += of_distances(measurement, procedure, limits.hilum_near_mm, warned)
     return found
 
 
@@ -65,33 +64,6 @@ def _margin(
         value=margin.value,
         limit=target_mm,
         measurement_id=measurement.id,
-    )
-
-
-def _hilum(
-    measurement: messages.Measurement, procedure: Procedure
-) -> messages.StructureDistance | None:
-    names = {s.name for s in procedure.structures or () if s.kind == "hilum"}
-    near = [s for s in measurement.structures if s.name in names]
-    return min(near, key=lambda s: s.distance_mm.value) if near else None
-
-
-def _near(
-    measurement: messages.Measurement, hilum: messages.StructureDistance, limit_mm: float
-) -> Finding:
-    value = hilum.distance_mm.value
-    if value < 0:
-        text = f"Ice OVERLAPS the renal hilum by {-math.floor(value * 10) / 10:.1f} mm."
-    else:
-        text = f"Ice {rounded_down(value)} mm from the renal hilum."
-    return Finding(
-        Condition.HILUM_NEAR,
-        value < limit_mm,
-        text,
-        value=value,
-        limit=limit_mm,
-        measurement_id=measurement.id,
-        worse_is="lower",
     )
 
 

@@ -160,6 +160,7 @@ class Condition(StrEnum):
     """What an alert is about."""
 
     HILUM_NEAR = "hilum_near"
+    STRUCTURE_NEAR = "structure_near"
     MARGIN_REACHED = "margin_reached"
     SCAN_OVERDUE = "scan_overdue"
     SCAN_NOT_ASSESSABLE = "scan_not_assessable"
@@ -170,7 +171,10 @@ class Condition(StrEnum):
 
 
 class Alert(Wire):
-    """One alert; an acknowledgement is a record on it, with who and when."""
+    """One alert; an acknowledgement is a record on it, with who and when.
+
+    ``subject`` is the structure that it is about, where the condition has one for each.
+    """
 
     id: str
     procedure_id: str
@@ -187,6 +191,7 @@ class Alert(Wire):
     acknowledged_at: AwareDatetime | None
     note: str | None
     cleared_at: AwareDatetime | None
+    subject: str = ""
 
 
 class Phase(Wire):
@@ -212,11 +217,16 @@ class Series(Wire):
 
 
 class PlannedStructure(Wire):
-    """A contoured structure, as received."""
+    """A structure in use, as received or marked.
+
+    Ice that comes nearer than ``warning_distance_mm`` raises an alert; for a hilum without a
+    distance of its own, and for the site's other structures, the configuration says how near.
+    """
 
     name: str
     kind: Literal["tumour", "hilum", "other"]
     volume_ml: float
+    warning_distance_mm: float | None = None
 
 
 class Procedure(Wire):
@@ -230,6 +240,7 @@ class Procedure(Wire):
     state: State
     phase: Phase
     structures: list[PlannedStructure]
+    structures_version: int | None = None
     series: list[Series]
 
 

@@ -36,6 +36,7 @@ from monitor.intake import Intake, time_of
 from monitor.jobs import Answered, Jobs, Running
 from monitor.journal_writer import JournalWriter
 from monitor.life import UNDER_WAY
+from monitor.messages import Condition
 from monitor.metrics import Metrics
 from monitor.procedure import Procedure
 from monitor.room import Room
@@ -315,7 +316,8 @@ class Pipeline:
         self._metrics.measurements.labels(measurement.role, measurement.assessment).inc()
         self._journal.measurement(measurement, verdict.record.received)
         self.send(measurement)
-        found = findings.of_measurement(measurement, procedure, self._settings.alerts)
+        warned = self.room.alerts[procedure.id].subjects(Condition.STRUCTURE_NEAR)
+        found = findings.of_measurement(measurement, procedure, self._settings.alerts, warned)
         self.consider(procedure, found)
 
     def consider(self, procedure: Procedure, found: Iterable[Finding]) -> None:

@@ -17,7 +17,15 @@ from uuid import uuid4
 from dicom_listener.events import ObjectStored
 from monitor import analysis, life, messages
 from monitor.analysis import Found, Planned, Refused
-from monitor.decisions import CommandError, Decision, OfProcedure, ScanReviewed
+from monitor.decisions import (
+    CommandError,
+    Decision,
+    OfProcedure,
+    ScanReviewed,
+    StructuresSaved,
+    StructuresUsed,
+)
+from monitor.marked import read_marked
 from monitor.life import State
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
@@ -26,6 +34,7 @@ from monitor.reviews import Reviews
 from monitor.series_record import SeriesRecord
 from monitor.steps import Job, Verdict
 from monitor.structures import Offered
+from monitor.versions import ToRead, Versions
 from segmentation.assessment import Reference
 from segmentation.structures import Structure
 
@@ -60,6 +69,8 @@ class Procedure:
         Rises whenever all scans are to be measured again, mostly because of other contours.
     grounds
         What the reference was prepared from.
+    usual_warning_mm
+        By a structure's name, how near ice may come before an alert, where the site has said so.
     """
 
     id: str
@@ -74,9 +85,9 @@ class Procedure:
     series: dict[str, SeriesRecord] = field(default_factory=dict)
     phases: list[messages.Phase] = field(default_factory=list)
     measurements: list[messages.Measurement] = field(default_factory=list)
-    offered: list[Offered] = field(default_factory=list)
+    offered: list[ToRead] = field(default_factory=list)
     planning_series_uid: str = ""
-    structure_set: Offered | None = None
+    structure_set: ToRead | None = None
     contours: int = 0
     planned: list[messages.PlannedStructure] = field(default_factory=list)
     structures: tuple[Structure, ...] | None = None
@@ -87,6 +98,11 @@ class Procedure:
     adopted: dict[str, tuple[messages.Measurement, int]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     reviews: Reviews = field(default_factory=Reviews)
+    versions: Versions = field(init=False)
+    usual_warning_mm: Callable[[str], float | None] = lambda _name: None
+
+    def __post_init__(self) -> None:
+        self.versions = Versions(self.derived.parent)
 
     def record_of(self, stored: ObjectStored) -> SeriesRecord:
         """The record of an object's series, made on its first object."""
@@ -127,7 +143,7 @@ class Procedure:
     def _take_up(self) -> None:
         """It was not over: the structures are read again, what was measured holds."""
         if self.structure_set is not None:
-            self.offered = [self.structure_set]
+            self._offer([self.structure_set])
             self.structure_set = None
         self._measure_anew()
         self.adopted = {
@@ -138,7 +154,10 @@ class Procedure:
 
     def offer_structures(self, offered: Offered) -> None:
         """A structure set has come; it is read by an analysis process, in its turn."""
-        self.offered.append(offered)
+        self._offer(self.versions.came(offered))
+
+    def _offer(self, to_read: Iterable[ToRead]) -> None:
+        self.offered += to_read
         self.offered.sort(key=lambda one: one.at)
 
     def check(self, what: OfProcedure) -> None:
@@ -158,6 +177,8 @@ class Procedure:
                     raise CommandError("no_such_measurement", "There is a newer measurement.")
                 if what.verdict == "rejected" and not what.reason.strip():
                     raise CommandError("no_reason", "A rejected scan needs a reason.")
+            case StructuresSaved() | StructuresUsed():
+                self.versions.check(what)
 
     def take(self, decision: Decision) -> None:
         """Let a decision hold; ``next_step`` then tells what follows from it."""
@@ -166,6 +187,8 @@ class Procedure:
             case ScanReviewed():
                 self.reviews.take(decision, decision.what)
                 self._review(decision.what.series_instance_uid)
+            case StructuresSaved() | StructuresUsed():
+                self._offer(self.versions.take(decision, decision.what))
 
     def _review(self, series_uid: str) -> None:
         """A rejected scan, or one that was, is judged again; what came after it rested on it."""
@@ -253,6 +276,7 @@ class Procedure:
                 "state": self.state,
                 "phase": self.phase,
                 "structures": self._planned(),
+                "structures_version": self.structures_version,
                 "series": [record.message() for record in self.series.values()],
             }
         )
@@ -261,9 +285,27 @@ class Procedure:
         if self.structures is None:
             return self.planned
         return [
-            messages.PlannedStructure(name=s.name, kind=s.kind, volume_ml=s.volume_ml)
+            messages.PlannedStructure(
+                name=s.name,
+                kind=s.kind,
+                volume_ml=s.volume_ml,
+                warning_distance_mm=self.warning_mm(s),
+            )
             for s in self.structures
         ]
+
+    @property
+    def structures_version(self) -> int | None:
+        """Number of the structures in use."""
+        known = self.structure_set
+        return self.versions.number_of(known.sop_instance_uid) if known is not None else None
+
+    def warning_mm(self, structure: Structure) -> float | None:
+        """How near ice may come to it before an alert: its own distance, else the site's."""
+        known = self.structure_set
+        own = self.versions.own_warnings_mm(known.sop_instance_uid) if known is not None else {}
+        usual_mm = self.usual_warning_mm(structure.name) if structure.kind == "other" else None
+        return own.get(structure.name, usual_mm)
 
     # What is to be done next
 
@@ -276,7 +318,7 @@ class Procedure:
             return self._verdict(record, Role.IGNORED, self._why_ignored(record))
         offered = self._next_offered()
         if offered is not None:
-            function = analysis.read_structures
+            function = analysis.read_structures if isinstance(offered, Offered) else read_marked
             return Job("structures", offered.series_uid, 0, function, (offered,), self.contours)
         planning = self.planning
         if planning is None:
@@ -395,32 +437,35 @@ class Procedure:
             return None  # what could not be done with some of the slices is tried with all
         return self._conclude_measure(record, job, answer)
 
-    def _next_offered(self) -> Offered | None:
+    def _next_offered(self) -> ToRead | None:
         """The structure set to be read; the one in use, sent again, changes nothing."""
         while self.offered and self._is_past(self.offered[0]):
             del self.offered[0]
         return self.offered[0] if self.offered else None
 
-    def _is_past(self, offered: Offered) -> bool:
+    def _is_past(self, offered: ToRead) -> bool:
         known = self.structure_set
         return known is not None and (
             offered.sop_instance_uid == known.sop_instance_uid or offered.at < known.at
         )
 
-    def _conclude_structures(self, offered: Offered, answer: Planned | Refused) -> None:
+    def _conclude_structures(self, offered: ToRead, answer: Planned | Refused) -> None:
         """A newer structure set replaces the older; what was measured is measured again.
 
         One that can't be used is told why; the older stays in use.
         """
         self.offered.remove(offered)
-        record = self.series.get(offered.series_uid)
+        key = offered.sop_instance_uid
+        record = self.series.get(offered.series_uid) if isinstance(offered, Offered) else None
         if isinstance(answer, Refused):
+            self.versions.refused(key, answer.text)
             code = answer.code if answer.code == "no_tumour" else "bad_contours"
             if record is not None:
                 record.reason = Reason(code=code, text=answer.text)
             return
         if record is not None:
             record.reason = None
+        self.versions.read(key, answer.planning_series_uid, answer.structures)
         self.planning_series_uid = answer.planning_series_uid
         self.structures = answer.structures
         self.structure_set = offered

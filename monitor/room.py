@@ -316,6 +316,7 @@ class Room:
             derived=self._settings.storage.directory / "derived",
             at=self._clock.at,
             state=state,
+            usual_warning_mm=self._settings.structures.warning_mm,
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)
         if row is not None:

@@ -14,6 +14,7 @@ from monitor.config import Settings
 from monitor.desk import Desk
 from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
+from monitor.marking import Marking
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.receiver import ReceiverStatus
@@ -82,6 +83,7 @@ class Service:
         )
         self.pipeline.trouble.problem = lambda: self.receiver_status().problem
         self.stream = Stream(self.clock, self.pipeline.snapshot)
+        self._marking = Marking(storage.directory)
         self._desk = Desk(self.pipeline, self.journal, self.clock)
         self._backend = self._make_backend()
         try:
@@ -106,6 +108,7 @@ class Service:
         """Finish what is in the ledger, end the processes."""
         self.pipeline.stop()
         self._surroundings.stop()
+        self._marking.close()
         self.workers.close()
         self.journal.close()
 
@@ -146,6 +149,7 @@ class Service:
             stream=self.stream,
             metrics=self.metrics,
             derived=self.settings.storage.directory / "derived",
+            marking=self._marking,
             problems=self.problems,
             worklist=self._worklist,
             refresh_metrics=self.refresh_metrics,

@@ -9,6 +9,7 @@ from monitor import artefact, messages
 from monitor import views as pictures
 from monitor.artefact import Artefact, ArtefactError
 from monitor.desk import Desk
+from monitor.marking import Marking
 from monitor.metrics import Metrics
 from monitor.segmentation_object import segmentation_object
 from monitor.stream import Stream
@@ -33,6 +34,7 @@ class WebBackend:
     stream: Stream
     metrics: Metrics
     derived: Path
+    marking: Marking
     problems: Callable[[], list[str]]
     worklist: Callable[[], Worklist]
     refresh_metrics: Callable[[], None]
