@@ -28,8 +28,8 @@ from monitor.marking_messages import StructuresVersions
 from monitor.pipeline import Pipeline
 from monitor.planning_scan import Source
 from monitor.planning_source import source_of, versions_of
-from monitor.versions import Version
 from monitor.room import id_of
+from monitor.versions import Version
 
 WRITE_S = 3.0
 """A person waits no longer than this to hear whether it was written."""

@@ -165,8 +165,4 @@ def solid_of(structure: MarkedStructure, content: MarkedFile) -> Structure:
     direction = np.array(content.direction).reshape(3, 3)
     spacing = np.array(content.spacing_mm)
     origin = np.array(content.origin_lps_mm) + direction @ (spacing * box.origin_index)
-    return solid_from_mask(
-        structure.name, structure.kind, box.array, origin, direction, spacing
-    )
-
-
+    return solid_from_mask(structure.name, structure.kind, box.array, origin, direction, spacing)

@@ -46,7 +46,7 @@ def of_distances(
     elif not any(structure.kind == "hilum" for structure in procedure.structures):
         found.append(Finding(Condition.HILUM_NEAR, present=False, text=""))
     for name in sorted(gone):
-        found.append(Finding(Condition.STRUCTURE_NEAR, present=False, text="", subject=name))
+        found += [Finding(Condition.STRUCTURE_NEAR, present=False, text="", subject=name)]
     return found
 
 

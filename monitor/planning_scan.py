@@ -93,7 +93,9 @@ class PlanningScans:
                 try:
                     answer = self._process.run(READ_S, read_grid, source.paths, source.decoded)
                 except SideError as error:
-                    raise CommandError("unreadable_scan", f"The scan can't be read: {error}.") from error
+                    raise CommandError(
+                        "unreadable_scan", f"The scan can't be read: {error}."
+                    ) from error
                 if isinstance(answer, str):
                     raise CommandError("unreadable_scan", answer)
                 self._kept = key, answer
@@ -117,7 +119,9 @@ def reduced(volume: Volume, maximum_bytes: int = MAXIMUM_BYTES) -> PlanningGrid:
         factor *= 2
     if factor == 1:
         return PlanningGrid(volume, 1)
-    depth, rows, columns = (n // f for n, f in zip(volume.array.shape, (1, factor, factor), strict=True))
+    depth, rows, columns = (
+        n // f for n, f in zip(volume.array.shape, (1, factor, factor), strict=True)
+    )
     array = np.empty((depth, rows, columns), dtype=np.int16)
     for k, plane in enumerate(volume.array):
         whole = plane[: rows * factor, : columns * factor].astype(np.float32)

@@ -45,9 +45,7 @@ def versions_of(procedure: Procedure) -> list[StructuresVersion]:
     return procedure.versions.messages(used.sop_instance_uid if used is not None else "")
 
 
-def _chosen(
-    procedure: Procedure, fit: list[SeriesRecord], series_uid: str | None
-) -> SeriesRecord:
+def _chosen(procedure: Procedure, fit: list[SeriesRecord], series_uid: str | None) -> SeriesRecord:
     if series_uid is not None:
         for record in fit:
             if record.uid == series_uid:

@@ -25,8 +25,8 @@ from monitor.decisions import (
     StructuresSaved,
     StructuresUsed,
 )
-from monitor.marked import read_marked
 from monitor.life import State
+from monitor.marked import read_marked
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of

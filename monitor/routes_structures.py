@@ -48,7 +48,9 @@ def _add_scan(app: FastAPI, backend: WebBackend) -> None:
         return Response(content, media_type="application/octet-stream", headers=headers)
 
     @app.post("/api/v1/procedures/{procedure_id}/proposal")
-    async def proposal(request: Request, procedure_id: str, body: ProposalBody) -> StructureProposal:
+    async def proposal(
+        request: Request, procedure_id: str, body: ProposalBody
+    ) -> StructureProposal:
         """A structure round a point, for a person to correct. Nothing is changed by it."""
         check_origin(request)
         uid = body.series_instance_uid
@@ -63,9 +65,7 @@ def _add_versions(app: FastAPI, backend: WebBackend) -> None:
         return await answer_of(lambda: backend.desk.versions(procedure_id))
 
     @app.post("/api/v1/procedures/{procedure_id}/structures")
-    async def save(
-        request: Request, procedure_id: str, body: StructuresBody
-    ) -> StructuresVersion:
+    async def save(request: Request, procedure_id: str, body: StructuresBody) -> StructuresVersion:
         """Save structures; they are used from now on, and all scans are measured again."""
         check_origin(request)
         uid = body.series_instance_uid

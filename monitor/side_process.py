@@ -85,9 +85,7 @@ class SideProcess:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs,), name=self._name, daemon=True
-        )
+        self._process = context.Process(target=_serve, args=(theirs,), name=self._name, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -116,6 +114,7 @@ def _serve(connection: Connection) -> None:
             function, arguments = connection.recv()
         except EOFError:
             return
+        answer: tuple[Any, str | None]
         try:
             answer = function(*arguments), None
         except Exception as error:  # noqa: BLE001  the process's outermost edge; it is told

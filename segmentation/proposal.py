@@ -1,4 +1,4 @@
-"""A proposal for a tumour from one point in it: an ellipsoid that the image agrees with, then grown.
+"""A proposal for a tumour from one point in it: an ellipsoid that the image bears out, then grown.
 
 Without contrast medium a renal tumour differs from its kidney by a few HU, less than the noise of
 one voxel, and a region that grows by limits alone leaks into the kidney. So an ellipsoid is fitted
@@ -41,7 +41,7 @@ SAMPLE_MM3 = 200.0
 
 USUAL_RADIUS_MM = 13.0
 RADIUS_SPREAD = 0.3
-"""Natural logarithm; tumours treated have 2.8 cm on average, most 1.5 to 4.5 cm (domain: EuRECA)."""
+"""Of its natural logarithm. Tumours treated are 2.8 cm wide on average (EuRECA, 713 tumours)."""
 
 HINT_SPREAD = 0.12
 """The same where a person has given radii."""
@@ -51,8 +51,8 @@ CENTRE_SPREAD = 0.5
 
 ROUNDNESS_SPREAD = 0.18
 EDGES = (0.1, 0.06, 0.04)
-"""Width of the ellipsoid's edge in the fit, in radii, round after round: a wide one finds its way, a
-narrow one is not drawn inwards by fat."""
+"""Width of the ellipsoid's edge in the fit, in radii, round after round: a wide one finds its way,
+a narrow one is not drawn inwards by fat."""
 
 DOUBT_HU = 4.0
 """Tumour and kidney each vary by so much from place to place: a difference of this size is believed

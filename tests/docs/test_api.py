@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from dicom_listener.headers import HeaderCode
 from dicom_listener.pixels import PixelCode
-from monitor import api, forecast_messages, messages, worklist_messages
+from monitor import api, forecast_messages, marking_messages, messages, worklist_messages
 from monitor.web_backend import WebBackend
 from monitor.wire import Wire
 from segmentation.volume import GeometryCode
@@ -46,7 +46,10 @@ def types() -> dict[str, type[Wire]]:
     found = {
         name: value
         for name, value in (
-            vars(messages) | vars(forecast_messages) | vars(worklist_messages)
+            vars(messages)
+            | vars(forecast_messages)
+            | vars(marking_messages)
+            | vars(worklist_messages)
         ).items()
         if isinstance(value, type) and issubclass(value, Wire)
     }

@@ -7,8 +7,9 @@ import pytest
 
 from monitor.alerts import Finding
 from monitor.config import AlertsSection
-from monitor.findings import of_measurement, of_time, rounded_down
+from monitor.findings import of_measurement, of_time
 from monitor.messages import Assessment, Condition, Measurement, PhaseName, Role
+from monitor.nearness import rounded_down
 from tests.monitor.made import at, distance, measurement, not_assessable, phase, procedure
 
 LIMITS = AlertsSection(hilum_near_mm=5.0, margin_target_mm=5.0)
