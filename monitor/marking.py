@@ -82,6 +82,8 @@ class Marking:
         CommandError
             There is nothing to propose.
         """
+        if body.method == "plug-in":
+            raise CommandError("no_proposal", "No program that finds structures is set up.")
         grid = self._scans.grid(source)
         if body.seed_lps_mm is None:
             raise CommandError("no_proposal", "Click into the structure first.")

@@ -248,6 +248,66 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/procedures/{procedure_id}/planning": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Planning
+         * @description The scan that is marked on, and its grid.
+         */
+        readonly get: operations["planning_api_v1_procedures__procedure_id__planning_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/planning/volume": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Volume
+         * @description Its voxels: int16 little-endian HU, slice after slice, compressed by gzip.
+         */
+        readonly get: operations["volume_api_v1_procedures__procedure_id__planning_volume_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/proposal": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Proposal
+         * @description A structure round a point, for a person to correct. Nothing is changed by it.
+         */
+        readonly post: operations["proposal_api_v1_procedures__procedure_id__proposal_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/procedures/{procedure_id}/reopen": {
         readonly parameters: {
             readonly query?: never;
@@ -262,6 +322,70 @@ export interface paths {
          * @description It was not over.
          */
         readonly post: operations["reopen_api_v1_procedures__procedure_id__reopen_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/structures": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Versions
+         * @description All versions, saved here or come by DICOM.
+         */
+        readonly get: operations["versions_api_v1_procedures__procedure_id__structures_get"];
+        readonly put?: never;
+        /**
+         * Save
+         * @description Save structures; they are used from now on, and all scans are measured again.
+         */
+        readonly post: operations["save_api_v1_procedures__procedure_id__structures_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/structures/{version}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Content
+         * @description A version's voxels, in the grid of its planning scan as it is served now.
+         */
+        readonly get: operations["content_api_v1_procedures__procedure_id__structures__version__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/structures/{version}/use": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Use
+         * @description Go back to a version; all scans are measured again.
+         */
+        readonly post: operations["use_api_v1_procedures__procedure_id__structures__version__use_post"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -375,6 +499,8 @@ export interface components {
         /**
          * Alert
          * @description One alert; an acknowledgement is a record on it, with who and when.
+         *
+         *     ``subject`` is the structure that it is about, where the condition has one for each.
          */
         readonly Alert: {
             /** Acknowledged At */
@@ -406,6 +532,11 @@ export interface components {
              */
             readonly raised_at: string;
             readonly state: components["schemas"]["AlertState"];
+            /**
+             * Subject
+             * @default
+             */
+            readonly subject: string;
             /** Text */
             readonly text: string;
             /** Value */
@@ -474,7 +605,7 @@ export interface components {
          * @description What an alert is about.
          * @enum {string}
          */
-        readonly Condition: "hilum_near" | "margin_reached" | "scan_overdue" | "scan_not_assessable" | "other_patient" | "object_conflict" | "object_refused" | "receiving_stopped";
+        readonly Condition: "hilum_near" | "structure_near" | "margin_reached" | "scan_overdue" | "scan_not_assessable" | "other_patient" | "object_conflict" | "object_refused" | "receiving_stopped";
         /**
          * Decision
          * @description Who has decided what, and when.
@@ -492,7 +623,7 @@ export interface components {
             /** Procedure Id */
             readonly procedure_id: string;
             /** What */
-            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"];
+            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"];
         };
         /**
          * ErrorAnswer
@@ -600,6 +731,61 @@ export interface components {
             readonly scan_overdue_s: number;
             /** Value Old S */
             readonly value_old_s: number;
+        };
+        /**
+         * MarkedStructure
+         * @description One structure with its voxels. Without a distance of its own the site's default holds.
+         */
+        readonly "MarkedStructure-Input": {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "tumour" | "hilum" | "other";
+            readonly mask: components["schemas"]["Mask"];
+            /** Name */
+            readonly name: string;
+            /** Warning Distance Mm */
+            readonly warning_distance_mm?: number | null;
+        };
+        /**
+         * MarkedStructure
+         * @description One structure with its voxels. Without a distance of its own the site's default holds.
+         */
+        readonly "MarkedStructure-Output": {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "tumour" | "hilum" | "other";
+            readonly mask: components["schemas"]["Mask"];
+            /** Name */
+            readonly name: string;
+            /** Warning Distance Mm */
+            readonly warning_distance_mm: number | null;
+        };
+        /**
+         * Mask
+         * @description A box of marked voxels.
+         *
+         *     ``origin_index`` is [x, y, z] of its first voxel in the planning grid, ``shape`` is
+         *     [nz, ny, nx], ``runs`` are the bits.
+         */
+        readonly Mask: {
+            /** Origin Index */
+            readonly origin_index: readonly [
+                number,
+                number,
+                number
+            ];
+            /** Runs */
+            readonly runs: string;
+            /** Shape */
+            readonly shape: readonly [
+                number,
+                number,
+                number
+            ];
         };
         /**
          * Measurement
@@ -754,7 +940,10 @@ export interface components {
         readonly PhaseName: "freeze" | "thaw" | "idle";
         /**
          * PlannedStructure
-         * @description A contoured structure, as received.
+         * @description A structure in use, as received or marked.
+         *
+         *     Ice that comes nearer than ``warning_distance_mm`` raises an alert; for a hilum without a
+         *     distance of its own, and for the site's other structures, the configuration says how near.
          */
         readonly PlannedStructure: {
             /**
@@ -766,6 +955,64 @@ export interface components {
             readonly name: string;
             /** Volume Ml */
             readonly volume_ml: number;
+            /**
+             * Warning Distance Mm
+             * @default null
+             */
+            readonly warning_distance_mm: number | null;
+        };
+        /**
+         * PlanningCandidate
+         * @description A scan that can be marked on.
+         */
+        readonly PlanningCandidate: {
+            /** Description */
+            readonly description: string;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Slices */
+            readonly slices: number;
+        };
+        /**
+         * PlanningScan
+         * @description The scan that is marked on, and its grid as it is served.
+         *
+         *     ``direction`` is a row-major 3 x 3 matrix whose columns are the unit vectors along x, y and z of
+         *     the grid. ``reduction`` is how many pixels of the scan make one of the grid, along x and y.
+         */
+        readonly PlanningScan: {
+            /** Candidates */
+            readonly candidates: readonly components["schemas"]["PlanningCandidate"][];
+            /** Description */
+            readonly description: string;
+            /** Direction */
+            readonly direction: readonly number[];
+            /** In Use */
+            readonly in_use: boolean;
+            /** Origin Lps Mm */
+            readonly origin_lps_mm: readonly [
+                number,
+                number,
+                number
+            ];
+            /** Reduction */
+            readonly reduction: number;
+            /** Revision */
+            readonly revision: number;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Shape */
+            readonly shape: readonly [
+                number,
+                number,
+                number
+            ];
+            /** Spacing Mm */
+            readonly spacing_mm: readonly [
+                number,
+                number,
+                number
+            ];
         };
         /**
          * Priority
@@ -795,6 +1042,11 @@ export interface components {
             readonly state: components["schemas"]["State"];
             /** Structures */
             readonly structures: readonly components["schemas"]["PlannedStructure"][];
+            /**
+             * Structures Version
+             * @default null
+             */
+            readonly structures_version: number | null;
             /** Study Instance Uid */
             readonly study_instance_uid: string;
         };
@@ -857,6 +1109,53 @@ export interface components {
              * @enum {string}
              */
             readonly kind: "reopen";
+        };
+        /**
+         * ProposalBody
+         * @description What is to be proposed.
+         */
+        readonly ProposalBody: {
+            /**
+             * Kind
+             * @default tumour
+             * @enum {string}
+             */
+            readonly kind: "tumour" | "hilum" | "other";
+            /**
+             * Method
+             * @enum {string}
+             */
+            readonly method: "grow" | "ellipsoid" | "plug-in";
+            /** Radii Mm */
+            readonly radii_mm?: readonly [
+                number,
+                number,
+                number
+            ] | null;
+            /** Seed Lps Mm */
+            readonly seed_lps_mm?: readonly [
+                number,
+                number,
+                number
+            ] | null;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+        };
+        /**
+         * ProposedStructure
+         * @description One structure of a proposal.
+         */
+        readonly ProposedStructure: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "tumour" | "hilum" | "other";
+            readonly mask: components["schemas"]["Mask"];
+            /** Name */
+            readonly name: string;
+            /** Volume Ml */
+            readonly volume_ml: number;
         };
         /**
          * Reason
@@ -1126,6 +1425,137 @@ export interface components {
             readonly rate_mm_per_min: number | null;
         };
         /**
+         * StructureProposal
+         * @description What is proposed; nothing is used before a person has saved it.
+         *
+         *     ``mask`` and ``volume_ml`` are the first structure's.
+         */
+        readonly StructureProposal: {
+            readonly mask: components["schemas"]["Mask"];
+            /** Structures */
+            readonly structures: readonly components["schemas"]["ProposedStructure"][];
+            /** Text */
+            readonly text: string;
+            /** Volume Ml */
+            readonly volume_ml: number;
+        };
+        /**
+         * StructuresBody
+         * @description What is to be saved as the structures in use.
+         */
+        readonly StructuresBody: {
+            /**
+             * Note
+             * @default
+             */
+            readonly note: string;
+            /** Revision */
+            readonly revision: number;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Structures */
+            readonly structures: readonly components["schemas"]["MarkedStructure-Input"][];
+        };
+        /**
+         * StructuresContent
+         * @description A version with its voxels, in the grid of its planning scan as it is served now.
+         */
+        readonly StructuresContent: {
+            /** Note */
+            readonly note: string;
+            /** Revision */
+            readonly revision: number;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Structures */
+            readonly structures: readonly components["schemas"]["MarkedStructure-Output"][];
+            /** Version */
+            readonly version: number;
+        };
+        /**
+         * StructuresSaved
+         * @description A person has marked structures on the page and saved them; they are in use from now on.
+         *
+         *     ``file`` is the digest of the file that holds their voxels (``monitor.marked``).
+         */
+        readonly StructuresSaved: {
+            /** File */
+            readonly file: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "structures";
+            /**
+             * Note
+             * @default
+             */
+            readonly note: string;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Structures */
+            readonly structures: readonly components["schemas"]["VersionStructure"][];
+            /** Version */
+            readonly version: number;
+        };
+        /**
+         * StructuresUsed
+         * @description A person has gone back to an older version of the structures.
+         *
+         *     ``key`` stands for its content: the digest of its file, or its SOPInstanceUID.
+         */
+        readonly StructuresUsed: {
+            /** Key */
+            readonly key: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "structures_used";
+            /** Version */
+            readonly version: number;
+        };
+        /**
+         * StructuresVersion
+         * @description The structures as they were saved, or as they came.
+         *
+         *     ``problem`` says why it can't be used; the version before it then stays in use.
+         */
+        readonly StructuresVersion: {
+            /**
+             * At
+             * Format: date-time
+             */
+            readonly at: string;
+            /** By */
+            readonly by: string;
+            /** In Use */
+            readonly in_use: boolean;
+            /** Note */
+            readonly note: string;
+            /** Problem */
+            readonly problem: string | null;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /**
+             * Source
+             * @enum {string}
+             */
+            readonly source: "page" | "dicom";
+            /** Structures */
+            readonly structures: readonly components["schemas"]["VersionStructure"][];
+            /** Version */
+            readonly version: number;
+        };
+        /**
+         * StructuresVersions
+         * @description All versions of a procedure's structures, oldest first.
+         */
+        readonly StructuresVersions: {
+            /** Versions */
+            readonly versions: readonly components["schemas"]["StructuresVersion"][];
+        };
+        /**
          * TimeSpan
          * @description From when to when; ``high`` is null where it may not happen within 15 minutes.
          */
@@ -1167,6 +1597,23 @@ export interface components {
             readonly low: number;
             /** Value */
             readonly value: number | null;
+        };
+        /**
+         * VersionStructure
+         * @description One structure of a version. ``volume_ml`` is of the marked voxels, or of the contours.
+         */
+        readonly VersionStructure: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "tumour" | "hilum" | "other";
+            /** Name */
+            readonly name: string;
+            /** Volume Ml */
+            readonly volume_ml: number;
+            /** Warning Distance Mm */
+            readonly warning_distance_mm: number | null;
         };
         /**
          * View
@@ -1649,6 +2096,105 @@ export interface operations {
             };
         };
     };
+    readonly planning_api_v1_procedures__procedure_id__planning_get: {
+        readonly parameters: {
+            readonly query?: {
+                readonly series?: string | null;
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PlanningScan"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly volume_api_v1_procedures__procedure_id__planning_volume_get: {
+        readonly parameters: {
+            readonly query?: {
+                readonly series?: string | null;
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly proposal_api_v1_procedures__procedure_id__proposal_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ProposalBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StructureProposal"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     readonly reopen_api_v1_procedures__procedure_id__reopen_post: {
         readonly parameters: {
             readonly query?: never;
@@ -1667,6 +2213,136 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly versions_api_v1_procedures__procedure_id__structures_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StructuresVersions"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly save_api_v1_procedures__procedure_id__structures_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["StructuresBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StructuresVersion"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly content_api_v1_procedures__procedure_id__structures__version__get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+                readonly version: number;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StructuresContent"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly use_api_v1_procedures__procedure_id__structures__version__use_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+                readonly version: number;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StructuresVersion"];
                 };
             };
             /** @description Default Response */

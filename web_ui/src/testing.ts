@@ -26,10 +26,11 @@ export const PROCEDURE: Procedure = {
   opened_at: at(-1000),
   state: "open",
   phase: IDLE,
+  structures_version: 1,
   structures: [
-    { name: "GTV", kind: "tumour", volume_ml: 10 },
-    { name: "renal hilum", kind: "hilum", volume_ml: 5 },
-    { name: "bowel", kind: "other", volume_ml: 50 },
+    { name: "GTV", kind: "tumour", volume_ml: 10, warning_distance_mm: null },
+    { name: "renal hilum", kind: "hilum", volume_ml: 5, warning_distance_mm: null },
+    { name: "bowel", kind: "other", volume_ml: 50, warning_distance_mm: null },
   ],
   series: [],
 };
@@ -111,5 +112,6 @@ export function alert(
     acknowledged_at: null,
     note: null,
     cleared_at: null,
+    subject: "",
   };
 }

@@ -28,6 +28,7 @@ function procedure(all: Series[]): Procedure {
     state: "open",
     phase: { procedure_id: "p", phase: "idle", since: "2026-01-01T00:00:00+00:00", cycle: 0 },
     structures: [],
+    structures_version: null,
     series: all,
   };
 }
