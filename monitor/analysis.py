@@ -20,6 +20,7 @@ from dicom_listener.pixels import PixelError, read_volume
 from monitor import artefact, progress
 from monitor.structures import Contoured, Offered, StructureSetError, read_structure_set
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
+from segmentation.correction import NONE, Correction
 from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast
 from segmentation.moment import Moment
@@ -166,6 +167,7 @@ def measure(
     output: Path,
     moment: Moment,
     decoded: Path | None = None,
+    correction: Correction = NONE,
 ) -> Found | Refused:
     """Read a scan, measure it, and keep what pictures and segmentation are later made of.
 
@@ -177,6 +179,8 @@ def measure(
         When the scan was taken, and what was measured before it.
     decoded
         Folder of frames that were decoded ahead of time.
+    correction
+        What a person has put right.
     """
     step = progress.step()
     seconds: dict[str, float] = {}
@@ -192,7 +196,7 @@ def measure(
     try:
         volume = read_volume(scan, step, decoded)
         stage("reading")
-        assessed = assess(volume, reference, moment, stage=stage, step=step)
+        assessed = assess(volume, reference, moment, correction, stage=stage, step=step)
     except (NotAssessable, GeometryError, PixelError, OSError) as error:
         return _refused(error)
     shown = _shown(volume, reference, assessed)

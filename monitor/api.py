@@ -59,6 +59,7 @@ STATUS = {
     "unreadable_structures": 409,
     "no_proposal": 422,
     "bad_structures": 422,
+    "no_such_scan": 422,
     "not_scheduled": 404,
     "procedure_known": 409,
     "procedure_open": 409,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from monitor.marking_messages import VersionStructure
-from monitor.wire import Wire
+from monitor.wire import Point, Wire
 
 
 class CommandError(Exception):
@@ -59,6 +59,25 @@ class StructuresUsed(Wire):
     key: str
 
 
+class ScanCorrected(Wire):
+    """A person has a scan measured in another way; all None: as it is found.
+
+    Attributes
+    ----------
+    baseline_series_instance_uid
+        Another scan that it is to be compared with.
+    seed_lps_mm, nudge_mm
+        See ``segmentation.correction``.
+    """
+
+    kind: Literal["correction"] = "correction"
+    series_instance_uid: str
+    baseline_series_instance_uid: str | None = None
+    seed_lps_mm: Point | None = None
+    nudge_mm: Point | None = None
+    note: str = ""
+
+
 class ProcedureOpened(Wire):
     """The next procedure, taken from the worklist before its first object has come."""
 
@@ -83,7 +102,7 @@ class ProcedureReopened(Wire):
 OfLife = ProcedureOpened | ProcedureClosed | ProcedureReopened
 """Decisions about the life of a procedure, which the room takes."""
 
-OfProcedure = ScanReviewed | StructuresSaved | StructuresUsed
+OfProcedure = ScanReviewed | ScanCorrected | StructuresSaved | StructuresUsed
 """Decisions within a procedure, which it takes itself."""
 
 What = Annotated[OfLife | OfProcedure, Field(discriminator="kind")]

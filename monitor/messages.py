@@ -96,6 +96,24 @@ class Review(Wire):
     reason: str
 
 
+class Correction(Wire):
+    """How a person has had a scan measured."""
+
+    baseline_series_instance_uid: str | None
+    seed_lps_mm: Point | None
+    nudge_mm: Point | None
+    by: str
+    at: AwareDatetime
+    note: str
+
+
+class Recomputing(Wire):
+    """Scans that are being measured again because something changed: ``done`` of ``total``."""
+
+    done: int
+    total: int
+
+
 class Measurement(Wire):
     """What was found in one series; see the contract of each field in ``docs/api.md``.
 
@@ -122,6 +140,7 @@ class Measurement(Wire):
     forecast: Forecast | None = None
     lethal: Lethal | None = None
     review: Review | None = None
+    correction: Correction | None = None
     basis: str = ""
     supersedes: str | None = None
     version: str
@@ -242,6 +261,7 @@ class Procedure(Wire):
     structures: list[PlannedStructure]
     structures_version: int | None = None
     series: list[Series]
+    recomputing: Recomputing | None = None
 
 
 class ScanProgress(Wire):

@@ -21,6 +21,7 @@ from monitor.decisions import (
     CommandError,
     Decision,
     OfProcedure,
+    ScanCorrected,
     ScanReviewed,
     StructuresSaved,
     StructuresUsed,
@@ -71,6 +72,11 @@ class Procedure:
         What the reference was prepared from.
     usual_warning_mm
         By a structure's name, how near ice may come before an alert, where the site has said so.
+    again, again_total, doubted
+        Series that are to be measured again, how many they were, and measurements that are doubted
+        for it and were not told of yet.
+    others
+        References to other baselines, which people want for single scans.
     """
 
     id: str
@@ -96,6 +102,10 @@ class Procedure:
     grounds: Grounds = ((), ())
     ice_seen: bool = False
     adopted: dict[str, tuple[messages.Measurement, int]] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    again_total: int = 0
+    doubted: list[str] = field(default_factory=list)
+    others: dict[str, tuple[Reference | Refused, Grounds]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     reviews: Reviews = field(default_factory=Reviews)
     versions: Versions = field(init=False)
@@ -139,6 +149,7 @@ class Procedure:
         self.contours += 1  # answers under way come too late
         self.planned = self._planned()
         self.structures = self.reference = None
+        self.others = {}
 
     def _take_up(self) -> None:
         """It was not over: the structures are read again, what was measured holds."""
@@ -179,6 +190,21 @@ class Procedure:
                     raise CommandError("no_reason", "A rejected scan needs a reason.")
             case StructuresSaved() | StructuresUsed():
                 self.versions.check(what)
+            case ScanCorrected():
+                self._check_correction(what)
+
+    def _check_correction(self, what: ScanCorrected) -> None:
+        record = self.series.get(what.series_instance_uid)
+        if record is None or record.role is not Role.MONITORING:
+            raise CommandError("no_such_scan", "Only a scan that is measured can be corrected.")
+        uid = what.baseline_series_instance_uid
+        if uid is None:
+            return
+        baseline = self.series.get(uid)
+        if baseline is None or baseline.ready is None or baseline.ready.stack is None:
+            raise CommandError("no_such_scan", "There is no such scan to compare it with.")
+        if baseline.order >= record.order:
+            raise CommandError("no_such_scan", "A scan is compared with an earlier one only.")
 
     def take(self, decision: Decision) -> None:
         """Let a decision hold; ``next_step`` then tells what follows from it."""
@@ -189,6 +215,11 @@ class Procedure:
                 self._review(decision.what.series_instance_uid)
             case StructuresSaved() | StructuresUsed():
                 self._offer(self.versions.take(decision, decision.what))
+            case ScanCorrected():
+                self.reviews.correct(decision, decision.what)
+                record = self.series.get(decision.what.series_instance_uid)
+                if record is not None:
+                    self._judge_again_from(record)
 
     def _review(self, series_uid: str) -> None:
         """A rejected scan, or one that was, is judged again; what came after it rested on it."""
@@ -205,10 +236,31 @@ class Procedure:
     def _judge_again_from(self, first: SeriesRecord) -> None:
         """A scan and the monitoring scans after it are judged again."""
         self.contours += 1  # answers under way may rest on what has changed
-        first.decided = -1
         for record in self.series.values():
-            if record.role is Role.MONITORING and record.order > first.order:
-                record.decided = -1
+            if record is first or (record.role is Role.MONITORING and record.order > first.order):
+                self._judge_again(record)
+
+    def _judge_again(self, record: SeriesRecord) -> None:
+        """Its figures are doubted until it is judged."""
+        record.decided = -1
+        known = self.measurement_of(record.uid)
+        if known is None or known.role is not Role.MONITORING:
+            return
+        if not self.again:
+            self.again_total = 0
+        if record.uid not in self.again:
+            self.again.add(record.uid)
+            self.again_total += 1
+        if known.assessment is Assessment.FINAL:
+            reasons = [_RECOMPUTING, *known.reasons]
+            changed = {"assessment": Assessment.PROVISIONAL, "reasons": reasons}
+            self._replace(known.model_copy(update=changed))
+            self.doubted.append(known.id)
+
+    def take_doubted(self) -> list[messages.Measurement]:
+        """Measurements whose figures are doubted since the last call."""
+        ids, self.doubted = set(self.doubted), []
+        return [measurement for measurement in self.measurements if measurement.id in ids]
 
     def measurement_of(self, series_uid: str) -> messages.Measurement | None:
         """What holds of a series now."""
@@ -224,13 +276,17 @@ class Procedure:
         self.measurements = sorted([*others, measurement], key=lambda m: m.acquired_at)
 
     def _measure_anew(self) -> None:
-        """What every scan is compared with has changed; answers under way are dropped."""
+        """What every scan is compared with has changed; answers under way are dropped.
+
+        Which scan is the last before ice does not change with it, where that is known.
+        """
         self.contours += 1
         self.reference = None
-        self.baseline_uid = None
-        self.ice_seen = False
+        self.others = {}
+        if not self.ice_seen:
+            self.baseline_uid = None
         for record in self.series.values():
-            record.decided = -1
+            self._judge_again(record)
 
     @property
     def phase(self) -> messages.Phase:
@@ -278,7 +334,14 @@ class Procedure:
                 "structures": self._planned(),
                 "structures_version": self.structures_version,
                 "series": [record.message() for record in self.series.values()],
+                "recomputing": self._recomputing(),
             }
+        )
+
+    def _recomputing(self) -> messages.Recomputing | None:
+        total = self.again_total
+        return (
+            messages.Recomputing(done=total - len(self.again), total=total) if self.again else None
         )
 
     def _planned(self) -> list[messages.PlannedStructure]:
@@ -354,25 +417,46 @@ class Procedure:
             return self._verdict(record, Role.IGNORED, _EARLIER_BASELINE)
         if self.reference is None:
             return self._reference_job(planning, self.series[self.baseline_uid])
+        return self._measure(planning, record, self.reference, self.series[self.baseline_uid])
+
+    def _measure(
+        self,
+        planning: SeriesRecord,
+        record: SeriesRecord,
+        reference: Reference,
+        baseline: SeriesRecord,
+    ) -> Job | Verdict:
+        """The scan is to be measured, against the baseline that a person wants for it, if any."""
+        wanted = self.series.get(self.reviews.baseline_of(record.uid) or "", baseline)
+        if wanted is not baseline:
+            known, grounds = self.others.get(wanted.uid, (None, None))
+            if known is None or grounds != self._grounds(wanted.uid):
+                return self._reference_job(planning, wanted)
+            if isinstance(known, Refused):
+                reason = Reason(code=known.code, text=known.text)
+                return self._verdict(record, Role.MONITORING, reason)
+            reference, baseline = known, wanted
         measurement_id = uuid4().hex
         moment = moment_of(
             record.uid,
             record.order,
             self.phase_at(record.order),
-            self.series[self.baseline_uid].order,
+            baseline.order,
             self.measurements,
         )
         arguments = (
             record.paths,
-            self.reference,
+            reference,
             self.artefact(measurement_id),
             moment,
             self.derived / DECODED,
+            self.reviews.correction_of(record.uid),
         )
+        assert record.ready is not None
         return Job(
             "measure",
             record.uid,
-            ready.revision,
+            record.ready.revision,
             analysis.measure,
             arguments,
             self.contours,
@@ -430,8 +514,12 @@ class Procedure:
         if record is None or record.ready is None:
             return None
         if job.kind == "reference":
-            if job.arguments[:2] != self._grounds(record.uid):
+            grounds = self._grounds(record.uid)
+            if job.arguments[:2] != grounds:
                 return None  # one of the two has grown meanwhile: it is prepared again
+            if self.reference is not None and record.uid != self.baseline_uid:
+                self.others[record.uid] = answer, grounds
+                return None
             return self._conclude_reference(record, answer)
         if isinstance(answer, Refused) and job.revision != record.revision:
             return None  # what could not be done with some of the slices is tried with all
@@ -611,11 +699,13 @@ class Procedure:
         record.role = role
         record.reason = measurement.reasons[0] if measurement.reasons else None
         measurement = self.reviews.shown(measurement)
+        self.again.discard(record.uid)
         self._replace(measurement)
         return Verdict(record, role, measurement, adopted)
 
 
 _GROWING = Reason(code="incomplete", text="More slices of this scan are coming.")
+_RECOMPUTING = Reason(code="recomputing", text="Something has changed; it is measured again.")
 _PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
 _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")
 _EARLIER_BASELINE = Reason(

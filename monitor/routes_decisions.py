@@ -11,12 +11,20 @@ from monitor.decisions import (
     Decision,
     ProcedureClosed,
     ProcedureReopened,
+    ScanCorrected,
     ScanReviewed,
 )
 from monitor.web_backend import WebBackend
 
 BY = "console"
 """Who has decided, until there is sign-in."""
+
+
+Coordinate = Annotated[float, Field(ge=-5000, le=5000)]
+"""mm; no scanner's patient frame reaches further."""
+
+Nudge = Annotated[float, Field(ge=-50, le=50)]
+"""mm; a kidney moves by up to 43 mm with breathing (domain facts, 2.2)."""
 
 
 class ReviewBody(BaseModel):
@@ -35,6 +43,17 @@ class BeginBody(BaseModel):
 
     patient_id: str = Field(max_length=64)
     study_instance_uid: str = Field(max_length=64)
+
+
+class CorrectionBody(BaseModel):
+    """How a scan is to be measured; nothing but nulls: as it is found."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    baseline_series_instance_uid: str | None = Field(None, max_length=64)
+    seed_lps_mm: tuple[Coordinate, Coordinate, Coordinate] | None = None
+    nudge_mm: tuple[Nudge, Nudge, Nudge] | None = None
+    note: str = Field("", max_length=2000)
 
 
 def add_decision_routes(app: FastAPI, backend: WebBackend) -> None:
@@ -83,3 +102,12 @@ def add_decision_routes(app: FastAPI, backend: WebBackend) -> None:
             reason=body.reason,
         )
         return await answer_of(lambda: backend.desk.decide(of.procedure_id, BY, what))
+
+    @app.post("/api/v1/procedures/{procedure_id}/series/{series_uid}/correction")
+    async def correct(
+        request: Request, procedure_id: str, series_uid: str, body: CorrectionBody
+    ) -> Decision:
+        """Measure a scan again: against another baseline, from a seed, or nudged into place."""
+        check_origin(request)
+        what = ScanCorrected(series_instance_uid=series_uid, **body.model_dump())
+        return await answer_of(lambda: backend.desk.decide(procedure_id, BY, what))

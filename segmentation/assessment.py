@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.correction import NONE, Correction
 from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast, Lethal, forecast, lethal
 from segmentation.ground import Ground, survey
@@ -221,6 +222,7 @@ def assess(
     scan: Volume,
     reference: Reference,
     moment: Moment = UNKNOWN,
+    correction: Correction = NONE,
     *,
     stage: Stage = _untimed,
     step: Step = unwatched,
@@ -231,6 +233,8 @@ def assess(
     ----------
     moment
         When it was taken, and what was measured before.
+    correction
+        What a person has put right.
 
     Raises
     ------
@@ -239,10 +243,7 @@ def assess(
         ``ice_uncertain``, ``ice_leak``, ``contrast_changed``, ``ice_jump``, ``ice_leaves_scan`` or
         ``too_uncertain``.
     """
-    try:
-        registered = register(reference.patch, scan)
-    except RegistrationError as error:
-        raise NotAssessable("registration_failed", str(error)) from error
+    registered = _registered(reference, scan, correction)
     _check(registered, "baseline")
     stage("registration")
     to_scan = registered.transform.after(reference.planning_to_baseline.transform)
@@ -250,7 +251,8 @@ def assess(
     _check_shown(scan, tumour)
     ground = _ground(reference, registered.transform, scan, tumour, step)
     try:
-        ice = find_ice(scan, ground, registered.transform, moment)
+        seed = correction.seed_before(registered.transform)
+        ice = find_ice(scan, ground, registered.transform, moment, seed)
     except HiddenError as error:
         raise NotAssessable("metal_near", str(error)) from error
     except UncertainError as error:
@@ -290,6 +292,19 @@ def assess(
         forecast=ahead,
         lethal=cold,
     )
+
+
+def _registered(reference: Reference, scan: Volume, correction: Correction) -> Registered:
+    registered = None
+    try:
+        registered = register(reference.patch, scan)
+    except RegistrationError as error:
+        if correction.nudge_lps_mm is None:
+            raise NotAssessable("registration_failed", str(error)) from error
+    if correction.nudge_lps_mm is not None:
+        return correction.nudged(registered)
+    assert registered is not None
+    return registered
 
 
 def _check(registered: Registered, against: str) -> None:

@@ -53,6 +53,9 @@ class Change:
         Water-rich kidney under a shaft's metal: what is known there comes from beside it.
     gas
         In the scan, cracks in the ice left out.
+    seed
+        Number, beyond those of the probes, of a place that a person knows to be ice. Without one,
+        ice far outside of the fitted freezing model is not believed.
     """
 
     grid: Volume
@@ -66,6 +69,7 @@ class Change:
     probe_distance_mm: F32
     nearest_probe: NDArray[np.int8]
     off: frozenset[int] = frozenset()
+    seed: int | None = None
 
     def part(self, window: Window) -> "Change":
         """The same in a window of the grid, without copies."""
@@ -88,7 +92,32 @@ class Change:
             self.probe_distance_mm[window],
             self.nearest_probe[window],
             self.off,
+            self.seed,
         )
+
+    def seeded(self, point_lps_mm: NDArray[np.float64]) -> "Change":
+        """The same with one more place that ice grows from, as if a probe's zone were there.
+
+        The freezing model knows nothing of it, and no longer bounds what is seen.
+        """
+        index = np.indices(self.grid.array.shape, dtype=np.float32)[::-1]
+        at = self.grid.to_index(point_lps_mm).reshape(3, 1, 1, 1)
+        away = ((index - at) * self.grid.spacing_mm.reshape(3, 1, 1, 1)) ** 2
+        distance = np.sqrt(away.sum(axis=0)).astype(np.float32)
+        nearer = distance < self.probe_distance_mm
+        number = self.nearest_probe.max() + 1
+        return replace(
+            self,
+            probe_distance_mm=np.minimum(distance, self.probe_distance_mm),
+            nearest_probe=np.where(nearer, number, self.nearest_probe).astype(np.int8),
+            seed=int(number),
+        )
+
+    def at_probes(self, depth: F32) -> F32:
+        """Depth in ice without what is nearest to a person's seed."""
+        if self.seed is None:
+            return depth
+        return np.where(self.nearest_probe == self.seed, depth.min(), depth)
 
     @property
     def idle(self) -> Mask:

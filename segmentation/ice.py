@@ -168,7 +168,13 @@ def _half_sphere(count: int) -> F32:
     return axes.astype(np.float32)
 
 
-def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Moment) -> Ice | None:
+def find_ice(
+    scan: Volume,
+    ground: Ground,
+    baseline_to_scan: Rigid,
+    moment: Moment,
+    seed_lps_mm: NDArray[np.float64] | None = None,
+) -> Ice | None:
     """Segment the ice; None where there is none.
 
     Parameters
@@ -181,6 +187,8 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
         Takes the baseline's frame to the scan's.
     moment
         When it was taken.
+    seed_lps_mm
+        (3,): a point in the baseline's frame that a person knows to be ice in this scan.
 
     Raises
     ------
@@ -198,6 +206,8 @@ def find_ice(scan: Volume, ground: Ground, baseline_to_scan: Rigid, moment: Mome
         )
     if level.most_hu > UNEVEN_HU:
         change = change.in_kidney()
+    if seed_lps_mm is not None:
+        change = change.seeded(seed_lps_mm)
     seen = _see(change, ground, level, moment)
     if seen is None:
         return None
@@ -255,8 +265,8 @@ def _see(change: Change, ground: Ground, level: Level, moment: Moment) -> _Seen 
     rough = grow(part, depth_seen(fallen, drop, None), None)
     depth = depth_seen(fallen, drop, outside_hu(part, fallen, rough.depth))
     grown = grow(part, depth, None)
-    model = freezing.fit(ground, visible_edge(part, grown.depth), moment)
-    if model is not None:
+    model = freezing.fit(ground, visible_edge(part, part.at_probes(grown.depth)), moment)
+    if model is not None and change.seed is None:
         modelled = resample(model.depth, part.grid, outside=-freezing.CLIP_MM).array
         if ((grown.depth > 0) & (modelled < -LEAK_MM)).any():
             grown = grow(part, depth, modelled.astype(np.float32, copy=False))
@@ -363,7 +373,8 @@ def _shares(change: Change, seen: F32, model: FreezingModel) -> tuple[F32, F32]:
     resampled = resample(model.depth, change.grid, outside=-freezing.CLIP_MM)
     outside_mm = -resampled.array - freezing.believed_mm(model.residual_mm)
     share = np.clip(2 * change.trusted - 1, 0, 1)
-    share *= np.where(seen > -CLIP_MM, np.clip(1 - outside_mm / GRID_STEP_MM, 0, 1), 1)
+    if change.seed is None:
+        share *= np.where(seen > -CLIP_MM, np.clip(1 - outside_mm / GRID_STEP_MM, 0, 1), 1)
     modelled = np.clip(resampled.array, -CLIP_MM, CLIP_MM)
     modelled[change.idle] = -CLIP_MM
     return share.astype(np.float32), modelled.astype(np.float32)

@@ -328,6 +328,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/procedures/{procedure_id}/series/{series_uid}/correction": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Correct
+         * @description Measure a scan again: against another baseline, from a seed, or nudged into place.
+         */
+        readonly post: operations["correct_api_v1_procedures__procedure_id__series__series_uid__correction_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/procedures/{procedure_id}/structures": {
         readonly parameters: {
             readonly query?: never;
@@ -607,6 +627,60 @@ export interface components {
          */
         readonly Condition: "hilum_near" | "structure_near" | "margin_reached" | "scan_overdue" | "scan_not_assessable" | "other_patient" | "object_conflict" | "object_refused" | "receiving_stopped";
         /**
+         * Correction
+         * @description How a person has had a scan measured.
+         */
+        readonly Correction: {
+            /**
+             * At
+             * Format: date-time
+             */
+            readonly at: string;
+            /** Baseline Series Instance Uid */
+            readonly baseline_series_instance_uid: string | null;
+            /** By */
+            readonly by: string;
+            /** Note */
+            readonly note: string;
+            /** Nudge Mm */
+            readonly nudge_mm: readonly [
+                number,
+                number,
+                number
+            ] | null;
+            /** Seed Lps Mm */
+            readonly seed_lps_mm: readonly [
+                number,
+                number,
+                number
+            ] | null;
+        };
+        /**
+         * CorrectionBody
+         * @description How a scan is to be measured; nothing but nulls: as it is found.
+         */
+        readonly CorrectionBody: {
+            /** Baseline Series Instance Uid */
+            readonly baseline_series_instance_uid?: string | null;
+            /**
+             * Note
+             * @default
+             */
+            readonly note: string;
+            /** Nudge Mm */
+            readonly nudge_mm?: readonly [
+                number,
+                number,
+                number
+            ] | null;
+            /** Seed Lps Mm */
+            readonly seed_lps_mm?: readonly [
+                number,
+                number,
+                number
+            ] | null;
+        };
+        /**
          * Decision
          * @description Who has decided what, and when.
          */
@@ -623,7 +697,7 @@ export interface components {
             /** Procedure Id */
             readonly procedure_id: string;
             /** What */
-            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"];
+            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"];
         };
         /**
          * ErrorAnswer
@@ -806,6 +880,8 @@ export interface components {
              * @default
              */
             readonly basis: string;
+            /** @default null */
+            readonly correction: components["schemas"]["Correction"] | null;
             /** Elapsed Freeze S */
             readonly elapsed_freeze_s: number | null;
             /** @default null */
@@ -1037,6 +1113,8 @@ export interface components {
             /** Patient Name */
             readonly patient_name: string;
             readonly phase: components["schemas"]["Phase"];
+            /** @default null */
+            readonly recomputing: components["schemas"]["Recomputing"] | null;
             /** Series */
             readonly series: readonly components["schemas"]["Series"][];
             readonly state: components["schemas"]["State"];
@@ -1168,6 +1246,16 @@ export interface components {
             readonly text: string;
         };
         /**
+         * Recomputing
+         * @description Scans that are being measured again because something changed: ``done`` of ``total``.
+         */
+        readonly Recomputing: {
+            /** Done */
+            readonly done: number;
+            /** Total */
+            readonly total: number;
+        };
+        /**
          * Registration
          * @description Rigid registration of the baseline to this scan, at the tumour.
          */
@@ -1228,6 +1316,45 @@ export interface components {
          * @enum {string}
          */
         readonly Role: "planning" | "baseline" | "monitoring" | "ignored";
+        /**
+         * ScanCorrected
+         * @description A person has a scan measured in another way; all None: as it is found.
+         *
+         *     Attributes
+         *     ----------
+         *     baseline_series_instance_uid
+         *         Another scan that it is to be compared with.
+         *     seed_lps_mm, nudge_mm
+         *         See ``segmentation.correction``.
+         */
+        readonly ScanCorrected: {
+            /** Baseline Series Instance Uid */
+            readonly baseline_series_instance_uid: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "correction";
+            /**
+             * Note
+             * @default
+             */
+            readonly note: string;
+            /** Nudge Mm */
+            readonly nudge_mm: readonly [
+                number,
+                number,
+                number
+            ] | null;
+            /** Seed Lps Mm */
+            readonly seed_lps_mm: readonly [
+                number,
+                number,
+                number
+            ] | null;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+        };
         /**
          * ScanProgress
          * @description Slices of a series arriving; ``expected`` is what its predecessor had, if any.
@@ -2205,6 +2332,42 @@ export interface operations {
             readonly cookie?: never;
         };
         readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly correct_api_v1_procedures__procedure_id__series__series_uid__correction_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+                readonly series_uid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["CorrectionBody"];
+            };
+        };
         readonly responses: {
             /** @description Successful Response */
             readonly 200: {

@@ -23,6 +23,7 @@ export const PROCEDURE: Procedure = {
   patient_id: "1",
   patient_name: "A^B",
   study_instance_uid: "1.2",
+  recomputing: null,
   opened_at: at(-1000),
   state: "open",
   phase: IDLE,
@@ -75,6 +76,7 @@ export function measurement(
     lethal: null,
     review: null,
     basis: "",
+    correction: null,
     supersedes: null,
     version: "test",
   };

@@ -24,6 +24,7 @@ function procedure(all: Series[]): Procedure {
     patient_id: "1",
     patient_name: "A",
     study_instance_uid: "1",
+    recomputing: null,
     opened_at: "2026-01-01T00:00:00+00:00",
     state: "open",
     phase: { procedure_id: "p", phase: "idle", since: "2026-01-01T00:00:00+00:00", cycle: 0 },
