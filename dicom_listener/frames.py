@@ -27,7 +27,13 @@ def _tags(*keywords: str) -> frozenset[int]:
 
 
 _LOSSY: Final = _tags("LossyImageCompression")
-_UNASSIGNED: Final = ("ConvolutionKernel", "AcquisitionNumber", "TemporalPositionIdentifier")
+_UNASSIGNED: Final = (
+    "ConvolutionKernel",
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "IrradiationEventUID",
+    "BodyPartExamined",
+)
 """What a slice had and a legacy converted object has no place of its own for."""
 
 _MACROS: Final[Mapping[int, Collection[int]]] = {
@@ -35,7 +41,7 @@ _MACROS: Final[Mapping[int, Collection[int]]] = {
     for sequence, keywords in {
         "PlanePositionSequence": ("ImagePositionPatient",),
         "PlaneOrientationSequence": ("ImageOrientationPatient",),
-        "PixelMeasuresSequence": ("PixelSpacing",),
+        "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
         "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),
         "FrameContentSequence": (
             "FrameAcquisitionDateTime",
@@ -46,6 +52,8 @@ _MACROS: Final[Mapping[int, Collection[int]]] = {
         ),
         "CTImageFrameTypeSequence": ("FrameType",),
         "CTReconstructionSequence": ("ConvolutionKernel",),
+        "CTAcquisitionTypeSequence": ("FluoroscopyFlag",),
+        "IrradiationEventIdentificationSequence": ("IrradiationEventUID",),
         "UnassignedSharedConvertedAttributesSequence": _UNASSIGNED,
         "UnassignedPerFrameConvertedAttributesSequence": _UNASSIGNED,
     }.items()

@@ -7,11 +7,11 @@ character set in one element must not lose the object, only that element.
 import logging
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from pydicom.tag import Tag
 
@@ -29,6 +29,8 @@ from dicom_listener.values import CHARACTER_SET, Values, moment, offset
 from segmentation.volume import SlicePlane
 
 LOGGER = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HeaderCode = (
     DatasetCode
@@ -78,6 +80,17 @@ class ObjectHeader:
         orientation and pixel spacing of every frame.
     number_of_frames
         1 for a single-frame image and for what is no image.
+    event_uids
+        Irradiation Event and Acquisition UIDs, of the frames too: what is made of one exposure of
+        the patient shares one.
+    acquired_from, acquired_to
+        Aware: when the patient was scanned for it, its earliest and its latest frame. None where no
+        time of acquisition is written; Content and Series Time, which ``acquired_at`` falls back
+        to, may be those of a later reconstruction.
+    slice_thickness_mm
+        As written; nothing is measured by it.
+    fluoroscopy
+        Fluoroscopy Flag (0018,9334) of a frame is YES.
     """
 
     sop_class_uid: str
@@ -103,6 +116,14 @@ class ObjectHeader:
     rescale_type: str
     planes: tuple[SlicePlane, ...]
     number_of_frames: int
+    # What a journal of an earlier version does not hold:
+    event_uids: tuple[str, ...] = ()
+    acquired_from: datetime | None = None
+    acquired_to: datetime | None = None
+    slice_thickness_mm: float | None = None
+    body_part: str = ""
+    scan_options: tuple[str, ...] = ()
+    fluoroscopy: bool = False
 
     @property
     def plane(self) -> SlicePlane | None:
@@ -156,6 +177,11 @@ _FRAME_OF_REFERENCE: Final = _tag("FrameOfReferenceUID")
 _IMAGE_TYPE: Final = _tag("ImageType")
 _FRAME_TYPE: Final = _tag("FrameType")
 _KERNEL: Final = _tag("ConvolutionKernel")
+_EVENTS: Final = (_tag("IrradiationEventUID"), _tag("AcquisitionUID"))
+_THICKNESS: Final = _tag("SliceThickness")
+_BODY_PART: Final = _tag("BodyPartExamined")
+_SCAN_OPTIONS: Final = _tag("ScanOptions")
+_FLUOROSCOPY: Final = _tag("FluoroscopyFlag")
 _LOSSY: Final = _tag("LossyImageCompression")
 _LOSSY_METHOD: Final = _tag("LossyImageCompressionMethod")
 _SLOPE: Final = _tag("RescaleSlope")
@@ -183,6 +209,10 @@ HEADER_TAGS: Final = frozenset(
         _FRAME_OF_REFERENCE,
         _IMAGE_TYPE,
         _KERNEL,
+        *_EVENTS,
+        _THICKNESS,
+        _BODY_PART,
+        _SCAN_OPTIONS,
         _LOSSY,
         _LOSSY_METHOD,
         *_PASSES,
@@ -226,6 +256,7 @@ def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectH
     frames = frames_of(encoded, count)
     size = values.integer(_ROWS), values.integer(_COLUMNS)
     planes = [plane for frame in frames if (plane := _plane(frame, *size))]
+    moments = _moments(values, frames, zone)
     return ObjectHeader(
         transfer_syntax_uid=str(encoded.transfer_syntax_uid),
         frame_of_reference_uid=frame_of_reference if is_uid(frame_of_reference) else None,
@@ -237,6 +268,13 @@ def parse_header(encoded: EncodedDataset, zone: tzinfo | None = None) -> ObjectH
         rescale_intercept=values.number(_INTERCEPT),
         planes=tuple(planes) if len(planes) == count else (),
         number_of_frames=count,
+        event_uids=_event_uids(values, frames),
+        acquired_from=min(moments, default=None),
+        acquired_to=max(moments, default=None),
+        slice_thickness_mm=_first(f.number(_THICKNESS) for f in (values, *frames)),
+        body_part=_first(f.code(_BODY_PART).upper() for f in (values, *frames)) or "",
+        scan_options=tuple(part.upper() for part in values.codes(_SCAN_OPTIONS)),
+        fluoroscopy=any(f.code(_FLUOROSCOPY).upper() == "YES" for f in frames),
         patient_id=values.text(_TEXTS["patient_id"]),
         patient_name=values.text(_TEXTS["patient_name"]),
         series_description=values.text(_TEXTS["series_description"]),
@@ -369,6 +407,28 @@ def _acquisition(values: Values) -> str:
     numbers += [values.integer(tag) for tag in _FRAME_PASSES]
     parts = [*("" if n is None else str(n) for n in numbers), values.code(_STACK)]
     return "/".join(parts) if any(parts) else ""
+
+
+def _event_uids(values: Values, frames: Sequence[Values]) -> tuple[str, ...]:
+    found = (uid for each in (values, *frames) for tag in _EVENTS for uid in each.codes(tag))
+    return tuple(dict.fromkeys(uid for uid in found if is_uid(uid)))
+
+
+def _first(found: Iterable[T | None]) -> T | None:
+    return next((each for each in found if each), None)
+
+
+def _moments(values: Values, frames: Sequence[Values], zone: tzinfo | None) -> list[datetime]:
+    """When the frames were acquired; by the object's own time where they tell none."""
+    own_zone = offset(values.code(_OFFSET)) or zone
+    for tag in _FRAME_DATE_TIMES:
+        moments = [frame.date_time(tag, own_zone) for frame in frames if tag in frame.raw]
+        if any(moments):
+            return [each for each in moments if each]
+    date, time = _DATES[0]
+    whole = values.date_time(_ACQUISITION_DATE_TIME, own_zone)
+    found = whole or moment(values.code(date), values.code(time), own_zone)
+    return [found] if found else []
 
 
 def _acquired_at(values: Values, frames: Sequence[Values], zone: tzinfo | None) -> datetime | None:

@@ -76,6 +76,8 @@ def test_a_slice(syntax: str) -> None:
             ),
         ),
         number_of_frames=1,
+        acquired_from=datetime(2026, 3, 1, 8, 0, 0, 500000, UTC),
+        acquired_to=datetime(2026, 3, 1, 8, 0, 0, 500000, UTC),
     )
 
 
