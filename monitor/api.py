@@ -28,6 +28,7 @@ from monitor.artefact import ArtefactError
 from monitor.calls import answer_of, check_origin, same_origin
 from monitor.decisions import CommandError
 from monitor.routes_decisions import BY, add_decision_routes
+from monitor.routes_roles import add_role_routes
 from monitor.routes_structures import add_structures_routes
 from monitor.segmentation_object import SegmentationError
 from monitor.stream import SlowClient
@@ -48,9 +49,12 @@ STATUS = {
     "no_such_alert": 404,
     "no_such_procedure": 404,
     "no_such_measurement": 404,
+    "no_such_series": 404,
+    "not_a_volume": 409,
+    "other_frame": 409,
+    "is_planning": 409,
     "procedure_closed": 409,
     "no_reason": 422,
-    "no_such_series": 404,
     "no_such_version": 404,
     "no_scan": 409,
     "scan_changed": 409,
@@ -116,6 +120,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
     _add_commands(app, backend)
     add_decision_routes(app, backend)
     add_structures_routes(app, backend)
+    add_role_routes(app, backend)
     _add_stream(app, backend)
     _describe_stream(app)
     if page is not None:

@@ -258,6 +258,7 @@ class ProcedureSection(_Section):
     """The life of a procedure."""
 
     idle_close_s: float = Field(7200.0, gt=0)
+    twin_rule: Literal["thin", "thick", "first"] = "thin"
 
 
 class Settings(BaseSettings):

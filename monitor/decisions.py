@@ -78,6 +78,15 @@ class ScanCorrected(Wire):
     note: str = ""
 
 
+class RoleChosen(Wire):
+    """What a series is for, by a person; ``role`` null gives it back to the rules."""
+
+    kind: Literal["role"] = "role"
+    series_instance_uid: str
+    role: Literal["planning", "baseline", "monitoring", "ignored"] | None
+    note: str = ""
+
+
 class ProcedureOpened(Wire):
     """The next procedure, taken from the worklist before its first object has come."""
 
@@ -102,7 +111,7 @@ class ProcedureReopened(Wire):
 OfLife = ProcedureOpened | ProcedureClosed | ProcedureReopened
 """Decisions about the life of a procedure, which the room takes."""
 
-OfProcedure = ScanReviewed | ScanCorrected | StructuresSaved | StructuresUsed
+OfProcedure = ScanReviewed | ScanCorrected | StructuresSaved | StructuresUsed | RoleChosen
 """Decisions within a procedure, which it takes itself."""
 
 What = Annotated[OfLife | OfProcedure, Field(discriminator="kind")]

@@ -29,6 +29,8 @@ def of_measurement(
     ``warned`` are the structures that have an alert of their own.
     """
     newest = latest(procedure.measurements)
+    if measurement.role is Role.IGNORED and newest is not None:
+        measurement = newest  # it may have been the newest until now
     if measurement.role is not Role.MONITORING or newest is None or newest.id != measurement.id:
         return []
     found = [_assessable(measurement)]

@@ -223,7 +223,12 @@ class Phase(Wire):
 
 
 class Series(Wire):
-    """One received series and what became of it."""
+    """One received series and what became of it.
+
+    ``chosen_by`` is who has given it its role, null where it follows from the rules.
+    ``same_acquisition_as`` is the series that is used of the same acquisition in its place.
+    ``can_be_measured`` is false for what can have no role but to be ignored.
+    """
 
     series_instance_uid: str
     description: str
@@ -233,6 +238,14 @@ class Series(Wire):
     slices: int
     reason: Reason | None
     acquired_at: AwareDatetime | None
+    number: int | None = None
+    kernel: str = ""
+    slice_thickness_mm: float | None = None
+    slice_spacing_mm: float | None = None
+    metal_reduced: bool = False
+    can_be_measured: bool = False
+    chosen_by: str | None = None
+    same_acquisition_as: str | None = None
 
 
 class PlannedStructure(Wire):

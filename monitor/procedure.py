@@ -21,6 +21,7 @@ from monitor.decisions import (
     CommandError,
     Decision,
     OfProcedure,
+    RoleChosen,
     ScanCorrected,
     ScanReviewed,
     StructuresSaved,
@@ -32,6 +33,8 @@ from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
 from monitor.reviews import Reviews
+from monitor.role_choices import RoleChoices
+from monitor.roles import doubts_of
 from monitor.series_record import SeriesRecord
 from monitor.steps import Job, Verdict
 from monitor.structures import Offered
@@ -108,6 +111,7 @@ class Procedure:
     others: dict[str, tuple[Reference | Refused, Grounds]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     reviews: Reviews = field(default_factory=Reviews)
+    roles: RoleChoices = field(default_factory=RoleChoices)
     versions: Versions = field(init=False)
     usual_warning_mm: Callable[[str], float | None] = lambda _name: None
 
@@ -192,6 +196,8 @@ class Procedure:
                 self.versions.check(what)
             case ScanCorrected():
                 self._check_correction(what)
+            case RoleChosen():
+                self.roles.check(what, self.series, self.planning_series_uid)
 
     def _check_correction(self, what: ScanCorrected) -> None:
         record = self.series.get(what.series_instance_uid)
@@ -220,6 +226,8 @@ class Procedure:
                 record = self.series.get(decision.what.series_instance_uid)
                 if record is not None:
                     self._judge_again_from(record)
+            case RoleChosen():
+                self.roles.take(decision, decision.what)
 
     def _review(self, series_uid: str) -> None:
         """A rejected scan, or one that was, is judged again; what came after it rested on it."""
@@ -261,6 +269,24 @@ class Procedure:
         """Measurements whose figures are doubted since the last call."""
         ids, self.doubted = set(self.doubted), []
         return [measurement for measurement in self.measurements if measurement.id in ids]
+
+    def _assign_roles(self) -> None:
+        """What each series is for, as is now known: where that is news, it is judged again."""
+        changed = self.roles.assign(self.series, self.planning_series_uid, self.structures or ())
+        uses = {use for record, before in changed for use in (before.use, record.purpose.use)}
+        uids = {record.uid for record, _ in changed}
+        if self.baseline_uid is not None and (self.baseline_uid in uids or uses & _GROUNDS):
+            self._measure_anew()
+            return
+        for record, _ in changed:
+            self._judge_again(record)
+        measured = [record for record, _ in changed if record.role is Role.MONITORING]
+        if measured:
+            self._judge_again_from(min(measured, key=lambda record: record.order))
+
+    @property
+    def _chosen_baseline(self) -> SeriesRecord | None:
+        return next((r for r in self.series.values() if r.purpose.use == "baseline"), None)
 
     def measurement_of(self, series_uid: str) -> messages.Measurement | None:
         """What holds of a series now."""
@@ -314,8 +340,8 @@ class Procedure:
 
     @property
     def planning(self) -> SeriesRecord | None:
-        """The series that the contours refer to, once it is a volume."""
-        record = self.series.get(self.planning_series_uid)
+        """The series that the contours refer to, or a chosen one, once it is a volume."""
+        record = self.series.get(self.roles.planning_uid(self.series, self.planning_series_uid))
         if record is None or record.ready is None or record.ready.stack is None:
             return None
         return record
@@ -376,15 +402,16 @@ class Procedure:
         """A job, a verdict, or None where nothing can be done now."""
         if self.state is State.CLOSED:
             return None
-        record = self._next_ignored()
-        if record is not None:
-            return self._verdict(record, Role.IGNORED, self._why_ignored(record))
+        self._assign_roles()
+        for record in self.series.values():
+            if record.purpose.use == "ignored" and self._open(record):
+                return self._verdict(record, Role.IGNORED, record.purpose.reason)
         offered = self._next_offered()
         if offered is not None:
             function = analysis.read_structures if isinstance(offered, Offered) else read_marked
             return Job("structures", offered.series_uid, 0, function, (offered,), self.contours)
         planning = self.planning
-        if planning is None:
+        if planning is None or self.structures is None:
             return None
         if self._open(planning):
             return self._verdict(planning, Role.PLANNING, _PLANNING)
@@ -398,23 +425,25 @@ class Procedure:
     def _step(self, planning: SeriesRecord, record: SeriesRecord) -> Job | Verdict:
         ready = record.ready
         assert ready is not None
-        if ready.stack is None:
-            assert ready.reason is not None
-            reason = Reason(code=ready.reason.code, text=ready.reason.text)
-            role = Role.IGNORED if reason.code == "too_few_slices" else Role.MONITORING
-            return self._verdict(record, role, reason)
+        if record.purpose.use == "unmeasurable":
+            return self._verdict(record, Role.MONITORING, record.purpose.reason)
         adopted = self._adopt(record)
         if adopted is not None:
             return adopted
         rejection = self.reviews.rejection_of(record.uid)
         if rejection is not None:
             return self._verdict(record, Role.MONITORING, rejection)
+        chosen = self._chosen_baseline
         if self.baseline_uid is None:
-            return self._reference_job(planning, record)
+            baseline = chosen or record
+            if (record.purpose.use == "monitoring" and chosen is None) or not self._open(baseline):
+                return self._verdict(record, Role.MONITORING, _NO_BASELINE)
+            return self._reference_job(planning, baseline)
         if record.uid == self.baseline_uid and self.reference is not None:
             return self._verdict(record, Role.BASELINE, _BASELINE)  # judged again, not grown
         if record.order < self.series[self.baseline_uid].order:  # sent late: it can't hold ice
-            return self._verdict(record, Role.IGNORED, _EARLIER_BASELINE)
+            reason = _EARLIER_BASELINE if chosen is None else _BEFORE_CHOSEN
+            return self._verdict(record, Role.IGNORED, reason)
         if self.reference is None:
             return self._reference_job(planning, self.series[self.baseline_uid])
         return self._measure(planning, record, self.reference, self.series[self.baseline_uid])
@@ -479,19 +508,6 @@ class Procedure:
         """Files of the planning scan and of a baseline, as they are now."""
         baseline = self.series[baseline_uid or ""]
         return (self.planning.paths if self.planning is not None else (), baseline.paths)
-
-    def _next_ignored(self) -> SeriesRecord | None:
-        for record in self.series.values():
-            if self._open(record) and self._why_ignored(record) is not None:
-                return record
-        return None
-
-    def _why_ignored(self, record: SeriesRecord) -> Reason | None:
-        """Why a CT series is never measured, whatever comes; None for a volume, and for no CT."""
-        if record.ready is not None or record.other is None:
-            return None
-        text = _IGNORED.get(record.other.kind)
-        return Reason(code=record.other.kind, text=text) if text is not None else None
 
     def _open(self, record: SeriesRecord) -> bool:
         return record.headers != [] and record.decided < record.revision
@@ -577,19 +593,23 @@ class Procedure:
         self, record: SeriesRecord, job: Job, answer: Found | Refused
     ) -> Verdict | None:
         if isinstance(answer, Refused):
-            if answer.code in {"no_ice", "no_probes"} and not self._frozen_yet(record):
+            without_ice = answer.code in {"no_ice", "no_probes"} and not self._frozen_yet(record)
+            baseline = self.series[self.baseline_uid or ""]
+            if without_ice and record.purpose.use == baseline.purpose.use == "measured":
                 return self._replace_baseline()
             reason = Reason(code=answer.code, text=answer.text)
             return self._verdict(record, Role.MONITORING, reason)
         self.ice_seen = True
         assert record.ready is not None
-        doubts = []
+        usual = self.series[self.baseline_uid or ""]
+        baseline = self.series.get(self.reviews.baseline_of(record.uid) or "", usual)
+        doubts = doubts_of(record.purpose, record.facts, baseline.facts)
         whole = record.ready.completeness != "provisional" and not record.reopened
         if not whole or job.revision != record.ready.revision:
             why = record.ready.reason
             code = why.code if why is not None else "incomplete"
             text = why.text if why is not None else "More slices may follow."
-            doubts = [Reason(code=code, text=text)]
+            doubts.insert(0, Reason(code=code, text=text))
         measurement = measured(
             record,
             self._context(record, Role.MONITORING),
@@ -633,6 +653,8 @@ class Procedure:
             return None
         if measurement.assessment is Assessment.PROVISIONAL or measurement.role is Role.PLANNING:
             return None
+        if measurement.role is Role.IGNORED and measurement.reasons[0] not in _EARLIER:
+            return None
         if measurement.role is Role.BASELINE:
             self.baseline_uid = record.uid
         if measurement.assessment is Assessment.FINAL:
@@ -646,8 +668,11 @@ class Procedure:
 
         Another word after a restart: something was decided whose consequence was not journaled.
         """
+        chosen = self._chosen_baseline
         parts = [
-            self.planning_series_uid,
+            self.roles.planning_uid(self.series, self.planning_series_uid),
+            chosen.uid if chosen is not None else "",
+            self.series[series_uid].purpose.use,
             self.structure_set.sop_instance_uid if self.structure_set is not None else "",
             self.reviews.basis_of(series_uid),
         ]
@@ -681,7 +706,8 @@ class Procedure:
         assert reason is not None
         revision = record.revision
         known, slices = self.adopted.pop(record.uid, (None, 0))
-        if known is not None and slices == record.received and known.role is role:
+        same = known is not None and known.role is role and known.reasons == [reason]
+        if known is not None and same and slices == record.received:
             return self._decide(record, role, known, revision, adopted=True)
         measurement = unmeasured(record, self._context(record, role), role, reason)
         return self._decide(record, role, measurement, revision)
@@ -711,14 +737,12 @@ _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans 
 _EARLIER_BASELINE = Reason(
     code="earlier_baseline", text="Before ice; a later scan without ice is the baseline now."
 )
-_IGNORED = {
-    "localizer": "A localizer; not measured.",
-    "no_plane": "Without position in the patient; stored, not measured.",
-    "lossy": "Compressed with loss; stored, not measured.",
-    "multi_frame": "A multi-frame image; stored, not measured.",
-    "foreign": "Its series UID belongs to another patient or study; stored, not measured.",
-    "conflict": "Sent before with another content; kept aside, not measured.",
-}
+_BEFORE_CHOSEN = Reason(
+    code="earlier_baseline", text="Before the scan that a person has made the baseline."
+)
+_EARLIER = (_EARLIER_BASELINE, _BEFORE_CHOSEN)
+_NO_BASELINE = Reason(code="no_baseline", text="There is no baseline that it can be compared with.")
+_GROUNDS = {"planning", "baseline"}
 
 
 def latest(measurements: Iterable[messages.Measurement]) -> messages.Measurement | None:

@@ -12,7 +12,7 @@ from dicom_listener.headers import ObjectHeader
 Sharpness = Literal["soft", "unknown", "sharp"]
 
 SHARP_FROM: Final = 50
-"""Siemens' kernels are a letter or two and a number (B30f, Br40d, Qr36, I31f, J45s). The higher, the
+"""Siemens' kernels are a letter or two and a number (B30f, Br40d, I31f, J45s). The higher, the
 sharper; from 50 on they are for lung and bone."""
 
 SHARP_FROM_CANON: Final = 30

@@ -111,7 +111,7 @@ class Purpose:
     same_acquisition_as: str = ""
 
 
-_NONE: Final = Purpose("none")
+NO_PURPOSE: Final = Purpose("none")
 
 _OTHERS: Final[Mapping[str, str]] = {
     "localizer": "A localizer; not measured.",
@@ -171,9 +171,12 @@ def same_acquisition(a: SeriesFacts, b: SeriesFacts) -> bool:
     return apart <= timedelta(seconds=TOGETHER_S)
 
 
-def doubts(scan: SeriesFacts, baseline: SeriesFacts) -> list[Reason]:
+def doubts_of(purpose: Purpose, scan: SeriesFacts, baseline: SeriesFacts) -> list[Reason]:
     """Why a scan's figures, compared with a baseline, are less sure than they look."""
     found = []
+    if purpose.reason is not None:
+        text = f"Measured because a person wants it. By the rules: {purpose.reason.text}"
+        found.append(Reason(code=purpose.reason.code, text=text))
     if scan.metal_reduced:
         text = "Metal artefact reduction can distort the image up to 5 mm round the probes."
         found.append(Reason(code="metal_artefact_reduction", text=text))
@@ -188,6 +191,17 @@ def doubts(scan: SeriesFacts, baseline: SeriesFacts) -> list[Reason]:
         text = "Another frame of reference than the baseline's: placed by the images alone."
         found.append(Reason(code="other_frame", text=text))
     return found
+
+
+def unusable(one: SeriesFacts) -> str | None:
+    """Why nobody can have a series measured, or planned on; None where that can be."""
+    if one.kind is None:
+        return "It is still being received."
+    if one.kind != "slice":
+        reason = _other(one).reason
+        return reason.text if reason is not None else "It holds no images."
+    fault = one.fault or _several(one)
+    return fault.text if fault is not None else None
 
 
 # One acquisition
@@ -257,20 +271,17 @@ def _purpose(one: SeriesFacts, plan: Plan, choice: Chosen | None) -> Purpose:
         return rule
     if choice.role is Role.IGNORED:
         return Purpose("ignored", Reason(code="chosen", text="Set aside by a person."), choice.by)
-    if one.kind != "slice" or rule.use == "unmeasurable":
-        return rule  # known to be none only since it was chosen
     if choice.role is Role.PLANNING:
-        # By its own decision, or another series was chosen after it.
         return Purpose("planning", by=choice.by) if rule.use == "planning" else rule
-    if rule.use == "planning":
-        return rule  # the contours lie on it; another must be the planning scan first
+    if rule.use == "planning" or unusable(one) is not None:
+        return rule  # it has come to be so only since the role was chosen
     use: Use = "baseline" if choice.role is Role.BASELINE else "monitoring"
     return Purpose(use, rule.reason, by=choice.by)
 
 
 def _by_rule(one: SeriesFacts, plan: Plan) -> Purpose:
     if one.kind is None:
-        return _NONE
+        return NO_PURPOSE
     if one.kind != "slice":
         return _other(one)
     if one.uid == plan.series_uid and one.fault is None:
@@ -288,7 +299,7 @@ def _other(one: SeriesFacts) -> Purpose:
     if one.kind != "stored":
         return Purpose("ignored", Reason(code=one.kind, text=_OTHERS[one.kind]))
     if one.sop_class_uid == RTSTRUCT or one.sop_class_uid in SEGMENTATIONS:
-        return _NONE
+        return NO_PURPOSE
     if one.sop_class_uid in DOSE_REPORTS:
         return Purpose("ignored", Reason(code="dose_report", text="A dose report; not measured."))
     if one.sop_class_uid.startswith(SECONDARY_CAPTURE):

@@ -29,6 +29,7 @@ from monitor.journal_writer import JournalWriter
 from monitor.life import UNDER_WAY, Event, State
 from monitor.messages import Condition
 from monitor.procedure import Procedure
+from monitor.role_choices import RoleChoices
 
 CLOSED_KEPT: Final = 10
 """Closed procedures that can still be asked for; the journal keeps all."""
@@ -315,6 +316,7 @@ class Room:
             opened_at=datetime.fromisoformat(row["opened_at"]) if row is not None else at,
             derived=self._settings.storage.directory / "derived",
             at=self._clock.at,
+            roles=RoleChoices(self._settings.procedure.twin_rule),
             state=state,
             usual_warning_mm=self._settings.structures.warning_mm,
         )

@@ -8,6 +8,8 @@ from dicom_listener.headers import ObjectHeader
 from dicom_listener.series import ObjectReady, SeriesReady
 from monitor import messages
 from monitor.messages import Reason, Role
+from monitor.roles import NO_PURPOSE, Purpose, unusable
+from monitor.series_facts import SeriesFacts, facts_of
 
 
 @dataclass(eq=False)
@@ -22,6 +24,8 @@ class SeriesRecord:
         Its latest object that is no slice of a volume.
     decided
         The revision that a verdict was given on.
+    purpose
+        What it is for, as far as that does not hang on the course of the procedure.
     reopened
         Slices came after it was judged; it is being received until it is judged again.
     """
@@ -36,6 +40,20 @@ class SeriesRecord:
     reason: Reason | None = None
     decided: int = -1
     reopened: bool = False
+    purpose: Purpose = NO_PURPOSE
+    _facts: tuple[SeriesReady | None, ObjectReady | None, SeriesFacts] | None = None
+
+    @property
+    def facts(self) -> SeriesFacts:
+        """What it tells of itself; worked out anew when it has been judged anew."""
+        known = self._facts
+        if known is None or known[0] is not self.ready or known[1] is not self.other:
+            known = self._facts = (
+                self.ready,
+                self.other,
+                facts_of(self.uid, self.ready, self.other),
+            )
+        return known[2]
 
     @property
     def acquired_at(self) -> datetime | None:
@@ -87,6 +105,7 @@ class SeriesRecord:
         reason = self.reason
         if reason is None and self.ready is not None and self.ready.reason is not None:
             reason = Reason(code=self.ready.reason.code, text=self.ready.reason.text)
+        facts = self.facts
         return messages.Series.model_validate(
             {
                 "series_instance_uid": self.uid,
@@ -97,5 +116,13 @@ class SeriesRecord:
                 "slices": self.received,
                 "reason": reason,
                 "acquired_at": self.acquired_at,
+                "number": facts.number,
+                "kernel": facts.kernel,
+                "slice_thickness_mm": facts.thickness_mm,
+                "slice_spacing_mm": facts.spacing_mm,
+                "metal_reduced": facts.metal_reduced,
+                "can_be_measured": unusable(facts) is None,
+                "chosen_by": self.purpose.by or None,
+                "same_acquisition_as": self.purpose.same_acquisition_as or None,
             }
         )

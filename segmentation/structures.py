@@ -27,6 +27,7 @@ SINGLE_PLANE_THICKNESS_MM = 3.0
 """Assumed distance between planes where a structure was drawn on one plane only."""
 
 Kind = Literal["tumour", "hilum", "other"]
+Point = tuple[float, float, float]
 
 
 class StructureError(ValueError):
@@ -73,6 +74,12 @@ class Structure:
         cell_mm3 = float(np.prod(self.field.spacing_mm))
         share = np.clip(self.field.array / float(self.field.spacing_mm.mean()) + 0.5, 0, 1)
         return float(share.sum(dtype=np.float64)) * cell_mm3 / 1000
+
+    @cached_property
+    def box_lps_mm(self) -> tuple[Point, Point]:
+        """Least and greatest x, y and z of the points inside."""
+        low, high = self.inside_lps_mm.min(axis=0), self.inside_lps_mm.max(axis=0)
+        return tuple(low.tolist()), tuple(high.tolist())
 
     @property
     def centre_lps_mm(self) -> NDArray[np.float64]:

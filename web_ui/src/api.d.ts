@@ -348,6 +348,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/procedures/{procedure_id}/series/{series_uid}/role": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Role
+         * @description Change what a series is for; all that depends on it is computed again.
+         */
+        readonly post: operations["role_api_v1_procedures__procedure_id__series__series_uid__role_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/procedures/{procedure_id}/structures": {
         readonly parameters: {
             readonly query?: never;
@@ -697,7 +717,7 @@ export interface components {
             /** Procedure Id */
             readonly procedure_id: string;
             /** What */
-            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"];
+            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"] | components["schemas"]["RoleChosen"];
         };
         /**
          * ErrorAnswer
@@ -1317,6 +1337,39 @@ export interface components {
          */
         readonly Role: "planning" | "baseline" | "monitoring" | "ignored";
         /**
+         * RoleBody
+         * @description The role of a series; null gives it back to the rules.
+         */
+        readonly RoleBody: {
+            /**
+             * Note
+             * @default
+             */
+            readonly note: string;
+            /** Role */
+            readonly role: ("planning" | "baseline" | "monitoring" | "ignored") | null;
+        };
+        /**
+         * RoleChosen
+         * @description What a series is for, by a person; ``role`` null gives it back to the rules.
+         */
+        readonly RoleChosen: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "role";
+            /**
+             * Note
+             * @default
+             */
+            readonly note: string;
+            /** Role */
+            readonly role: ("planning" | "baseline" | "monitoring" | "ignored") | null;
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+        };
+        /**
          * ScanCorrected
          * @description A person has a scan measured in another way; all None: as it is found.
          *
@@ -1453,18 +1506,62 @@ export interface components {
         /**
          * Series
          * @description One received series and what became of it.
+         *
+         *     ``chosen_by`` is who has given it its role, null where it follows from the rules.
+         *     ``same_acquisition_as`` is the series that is used of the same acquisition in its place.
+         *     ``can_be_measured`` is false for what can have no role but to be ignored.
          */
         readonly Series: {
             /** Acquired At */
             readonly acquired_at: string | null;
+            /**
+             * Can Be Measured
+             * @default false
+             */
+            readonly can_be_measured: boolean;
+            /**
+             * Chosen By
+             * @default null
+             */
+            readonly chosen_by: string | null;
             /** Description */
             readonly description: string;
+            /**
+             * Kernel
+             * @default
+             */
+            readonly kernel: string;
+            /**
+             * Metal Reduced
+             * @default false
+             */
+            readonly metal_reduced: boolean;
             /** Modality */
             readonly modality: string;
+            /**
+             * Number
+             * @default null
+             */
+            readonly number: number | null;
             readonly reason: components["schemas"]["Reason"] | null;
             readonly role: components["schemas"]["Role"] | null;
+            /**
+             * Same Acquisition As
+             * @default null
+             */
+            readonly same_acquisition_as: string | null;
             /** Series Instance Uid */
             readonly series_instance_uid: string;
+            /**
+             * Slice Spacing Mm
+             * @default null
+             */
+            readonly slice_spacing_mm: number | null;
+            /**
+             * Slice Thickness Mm
+             * @default null
+             */
+            readonly slice_thickness_mm: number | null;
             /** Slices */
             readonly slices: number;
             /**
@@ -2366,6 +2463,42 @@ export interface operations {
         readonly requestBody: {
             readonly content: {
                 readonly "application/json": components["schemas"]["CorrectionBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly role_api_v1_procedures__procedure_id__series__series_uid__role_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+                readonly series_uid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["RoleBody"];
             };
         };
         readonly responses: {
