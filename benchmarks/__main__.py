@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import accuracy, analysis, latency, receiving
+from benchmarks import accuracy, analysis, latency, receiving, recomputing
 
 EXIT_MISSED = 1
 
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     """The benchmarks and their options."""
     top = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure time and memory of the analysis, accuracy, latency, and receiving; "
+        description="Measure the analysis, accuracy, latency, recomputing, and receiving; "
         "without a command, all of them, the first for the document of the second.",
     )
     top.add_argument("--keep", type=Path, metavar="DIR", help="keep and reuse simulated files")
@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     soon = commands.add_parser("latency", help="from the last C-STORE response to a client")
     soon.add_argument("--scans", type=_count, default=20, help="monitoring scans (default: 20)")
     _add_keep(soon)
+    again = commands.add_parser("recomputing", help="ten scans measured again for a changed tumour")
+    _add_keep(again)
     taken = commands.add_parser("receiving", help="speed and memory of receiving, beside others")
     taken.add_argument("--quick", action="store_true", help="whether it works, not how fast it is")
     _add_keep(taken)
@@ -60,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missed |= bool(accuracy.run(_accuracy_options(options, speed)).failures)
     if options.command in (None, "latency"):
         missed |= bool(latency.run(_latency_options(options)).failures)
+    if options.command in (None, "recomputing"):
+        missed |= bool(recomputing.run(options.keep).failures)
     if options.command in (None, "receiving"):
         missed |= bool(receiving.run(_receiving_options(options)).failures)
     return EXIT_MISSED if missed else 0

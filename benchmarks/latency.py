@@ -158,17 +158,10 @@ def table(timings: Sequence[Timing], cores: int) -> str:
 
 def _timings(procedure: Stored, scans: int) -> list[Timing]:
     """Run the service and send it the procedure."""
-    planning, structures, baseline, *freeze = (
-        _read(folder) for folder in sorted(procedure.files.iterdir())
-    )
-    # The last scan ends about now, as in a procedure that has come this far.
-    begins = min(str(d.AcquisitionDateTime) for d in planning)
     length_s = thick().timeline.freeze_from_s + (scans + 1) * INTERVAL_S
+    # The last scan ends about now, as in a procedure that has come this far.
     start = datetime.now().astimezone() - timedelta(seconds=length_s)
-    shift = start - datetime.strptime(begins, "%Y%m%d%H%M%S.%f%z")
-    for datasets in (planning, structures, baseline):
-        for dataset in datasets:
-            _delay(dataset, shift)
+    planning, structures, baseline, *freeze = shifted_to(start, sorted(procedure.files.iterdir()))
     with ExitStack() as stack:
         scratch = stack.enter_context(TemporaryDirectory(prefix="icemargin-served-"))
         service = stack.enter_context(served(Path(scratch)))
@@ -179,12 +172,24 @@ def _timings(procedure: Stored, scans: int) -> list[Timing]:
         display.wait(str(planning[0].SeriesInstanceUID), PATIENCE_S)
         press_phase(service.page, "freeze")
         timings = []
-        for n, number in enumerate(_there_and_back(len(freeze), scans)):
+        for n, number in enumerate(there_and_back(len(freeze), scans)):
             at = start + timedelta(seconds=thick().timeline.freeze_from_s + (n + 1) * INTERVAL_S)
             datasets = relabelled(freeze[number], at, n)
             timings.append(_one(service, display, pusher, datasets))
             print(f"{n + 1}/{scans}  {timings[-1].latency_s:.3f} s", flush=True)
     return timings
+
+
+def shifted_to(start: datetime, folders: Sequence[Path]) -> list[list[Dataset]]:
+    """A procedure's objects, folder by folder; planning, structures and baseline as if the first of
+    them was made at ``start``."""
+    read = [_read(folder) for folder in folders]
+    begins = min(str(d.AcquisitionDateTime) for d in read[0])
+    shift = start - datetime.strptime(begins, "%Y%m%d%H%M%S.%f%z")
+    for datasets in read[:3]:
+        for dataset in datasets:
+            _delay(dataset, shift)
+    return read
 
 
 def _one(service: Service, display: Display, pusher: Pusher, datasets: Sequence[Dataset]) -> Timing:
@@ -245,7 +250,7 @@ def _delay(dataset: Dataset, by: timedelta) -> None:
             setattr(dataset, clock, moment.strftime("%H%M%S.%f"))
 
 
-def _there_and_back(available: int, scans: int) -> Iterator[int]:
+def there_and_back(available: int, scans: int) -> Iterator[int]:
     """0, 1, 2, 1, 0, 1, …: ice that grows and shrinks, without a jump from most to least."""
     period = [*range(available), *range(available - 2, 0, -1)]
     return (period[n % len(period)] for n in range(scans))
