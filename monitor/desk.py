@@ -229,14 +229,14 @@ class Desk:
 
     def measurements(self, procedure_id: str) -> "Future[list[messages.Measurement]]":
         """A procedure's measurements, one a series, in the order of acquisition."""
-        return self._pipeline.call(lambda: list(self._room.by_id(procedure_id).measurements))
+        return self._pipeline.call(lambda: list(self._room.by_id(procedure_id).results))
 
     def measurement(self, measurement_id: str) -> "Future[messages.Measurement]":
         """The measurement with this id, where it is its series' newest."""
 
         def run() -> messages.Measurement:
             for procedure in self._room.procedures():
-                for measurement in procedure.measurements:
+                for measurement in procedure.results:
                     if measurement.id == measurement_id:
                         return measurement
             raise CommandError("no_such_measurement", "There is no such measurement.")
@@ -254,7 +254,7 @@ class Desk:
 
         def run() -> tuple[Path, ...]:
             for procedure in self._room.procedures():
-                for measurement in procedure.measurements:
+                for measurement in procedure.results:
                     if measurement.id == measurement_id:
                         return procedure.series[measurement.series_instance_uid].paths
             raise CommandError("no_such_measurement", "There is no such measurement.")

@@ -11,7 +11,7 @@ from monitor.alerts import Finding
 from monitor.config import AlertsSection
 from monitor.messages import Assessment, Condition, PhaseName, Role
 from monitor.nearness import of_distances, rounded_down
-from monitor.procedure import Procedure, latest
+from monitor.procedure import Procedure
 
 NOT_ALARMING = {"no_ice", "rejected"}
 """Reasons for no figure that are no fault: after the thaw there is no ice, and who has rejected a
@@ -28,7 +28,7 @@ def of_measurement(
 
     ``warned`` are the structures that have an alert of their own.
     """
-    newest = latest(procedure.measurements)
+    newest = procedure.results.latest()
     if measurement.role is Role.IGNORED and newest is not None:
         measurement = newest  # it may have been the newest until now
     if measurement.role is not Role.MONITORING or newest is None or newest.id != measurement.id:
@@ -72,7 +72,7 @@ def _margin(
 def of_time(procedure: Procedure, now: datetime, overdue_s: float) -> Iterable[Finding]:
     """Whether a scan is overdue: only while freezing."""
     phase = procedure.phase
-    newest = latest(procedure.measurements)
+    newest = procedure.results.latest()
     since = phase.since
     if newest is not None:
         since = max(since, newest.acquired_at)

@@ -25,7 +25,7 @@ from monitor.alerts import Finding
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.decoding import Decoding
-from monitor.procedure import DECODED, Procedure
+from monitor.procedure import DECODED, GROWING, Procedure
 from monitor.room import Room
 from monitor.stream import Data
 from monitor.structures import Offered
@@ -155,7 +155,7 @@ class Intake:
         self._tell_progress(procedure, progress.series_uid, progress.received, progress.expected)
         if progress.reopened and not record.reopened:
             record.reopened = True
-            doubted = procedure.doubt(record)
+            doubted = procedure.results.doubt(record.uid, GROWING)
             if doubted is not None:
                 self._outlet.send(doubted)
             if not self.recovering:

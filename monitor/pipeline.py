@@ -335,7 +335,7 @@ class Pipeline:
 
     def note(self, procedure: Procedure) -> None:
         """Write and send a procedure's own state."""
-        for doubted in procedure.take_doubted():
+        for doubted in procedure.results.take_doubted():
             self.send(doubted)
         message = procedure.message()
         self._journal.procedure(message)

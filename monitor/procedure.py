@@ -32,6 +32,7 @@ from monitor.marked import read_marked
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
+from monitor.results import Results
 from monitor.reviews import Reviews
 from monitor.role_choices import RoleChoices
 from monitor.roles import doubts_of
@@ -75,9 +76,6 @@ class Procedure:
         What the reference was prepared from.
     usual_warning_mm
         By a structure's name, how near ice may come before an alert, where the site has said so.
-    again, again_total, doubted
-        Series that are to be measured again, how many they were, and measurements that are doubted
-        for it and were not told of yet.
     others
         References to other baselines, which people want for single scans.
     """
@@ -93,7 +91,7 @@ class Procedure:
     last_object_at: datetime | None = None
     series: dict[str, SeriesRecord] = field(default_factory=dict)
     phases: list[messages.Phase] = field(default_factory=list)
-    measurements: list[messages.Measurement] = field(default_factory=list)
+    results: Results = field(default_factory=Results)
     offered: list[ToRead] = field(default_factory=list)
     planning_series_uid: str = ""
     structure_set: ToRead | None = None
@@ -104,10 +102,6 @@ class Procedure:
     reference: Reference | None = None
     grounds: Grounds = ((), ())
     ice_seen: bool = False
-    adopted: dict[str, tuple[messages.Measurement, int]] = field(default_factory=dict)
-    again: set[str] = field(default_factory=set)
-    again_total: int = 0
-    doubted: list[str] = field(default_factory=list)
     others: dict[str, tuple[Reference | Refused, Grounds]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     reviews: Reviews = field(default_factory=Reviews)
@@ -145,10 +139,7 @@ class Procedure:
 
     def _let_go(self) -> None:
         """It is over: what was found stays to be read, what it was found with is let go of."""
-        known = {measurement.series_instance_uid for measurement in self.measurements}
-        rest = [m for m, _ in self.adopted.values() if m.series_instance_uid not in known]
-        self.measurements = sorted([*self.measurements, *rest], key=lambda m: m.acquired_at)
-        self.adopted = {}
+        self.results.settle()
         self.offered = []
         self.contours += 1  # answers under way come too late
         self.planned = self._planned()
@@ -161,11 +152,7 @@ class Procedure:
             self._offer([self.structure_set])
             self.structure_set = None
         self._measure_anew()
-        self.adopted = {
-            m.series_instance_uid: (m, self.series[m.series_instance_uid].received)
-            for m in self.measurements
-            if m.series_instance_uid in self.series
-        }
+        self.results.hold_again({uid: record.received for uid, record in self.series.items()})
 
     def offer_structures(self, offered: Offered) -> None:
         """A structure set has come; it is read by an analysis process, in its turn."""
@@ -187,7 +174,7 @@ class Procedure:
             raise CommandError("procedure_closed", "The procedure is closed.")
         match what:
             case ScanReviewed():
-                known = self.measurement_of(what.series_instance_uid)
+                known = self.results.of(what.series_instance_uid)
                 if known is None or known.id != what.measurement_id:
                     raise CommandError("no_such_measurement", "There is a newer measurement.")
                 if what.verdict == "rejected" and not what.reason.strip():
@@ -232,14 +219,14 @@ class Procedure:
     def _review(self, series_uid: str) -> None:
         """A rejected scan, or one that was, is judged again; what came after it rested on it."""
         record = self.series.get(series_uid)
-        known = self.measurement_of(series_uid)
+        known = self.results.of(series_uid)
         if record is None or known is None:
             return
         rejected = self.reviews.rejection_of(series_uid) is not None
         if rejected != (bool(known.reasons) and known.reasons[0].code == "rejected"):
             self._judge_again_from(record)
         else:
-            self._replace(self.reviews.shown(known))
+            self.results.put(self.reviews.shown(known))
 
     def _judge_again_from(self, first: SeriesRecord) -> None:
         """A scan and the monitoring scans after it are judged again."""
@@ -251,24 +238,7 @@ class Procedure:
     def _judge_again(self, record: SeriesRecord) -> None:
         """Its figures are doubted until it is judged."""
         record.decided = -1
-        known = self.measurement_of(record.uid)
-        if known is None or known.role is not Role.MONITORING:
-            return
-        if not self.again:
-            self.again_total = 0
-        if record.uid not in self.again:
-            self.again.add(record.uid)
-            self.again_total += 1
-        if known.assessment is Assessment.FINAL:
-            reasons = [_RECOMPUTING, *known.reasons]
-            changed = {"assessment": Assessment.PROVISIONAL, "reasons": reasons}
-            self._replace(known.model_copy(update=changed))
-            self.doubted.append(known.id)
-
-    def take_doubted(self) -> list[messages.Measurement]:
-        """Measurements whose figures are doubted since the last call."""
-        ids, self.doubted = set(self.doubted), []
-        return [measurement for measurement in self.measurements if measurement.id in ids]
+        self.results.wait(record.uid)
 
     def _assign_roles(self) -> None:
         """What each series is for, as is now known: where that is news, it is judged again."""
@@ -287,19 +257,6 @@ class Procedure:
     @property
     def _chosen_baseline(self) -> SeriesRecord | None:
         return next((r for r in self.series.values() if r.purpose.use == "baseline"), None)
-
-    def measurement_of(self, series_uid: str) -> messages.Measurement | None:
-        """What holds of a series now."""
-        for measurement in self.measurements:
-            if measurement.series_instance_uid == series_uid:
-                return measurement
-        return None
-
-    def _replace(self, measurement: messages.Measurement) -> None:
-        others = (
-            m for m in self.measurements if m.series_instance_uid != measurement.series_instance_uid
-        )
-        self.measurements = sorted([*others, measurement], key=lambda m: m.acquired_at)
 
     def _measure_anew(self) -> None:
         """What every scan is compared with has changed; answers under way are dropped.
@@ -360,14 +317,8 @@ class Procedure:
                 "structures": self._planned(),
                 "structures_version": self.structures_version,
                 "series": [record.message() for record in self.series.values()],
-                "recomputing": self._recomputing(),
+                "recomputing": self.results.recomputing,
             }
-        )
-
-    def _recomputing(self) -> messages.Recomputing | None:
-        total = self.again_total
-        return (
-            messages.Recomputing(done=total - len(self.again), total=total) if self.again else None
         )
 
     def _planned(self) -> list[messages.PlannedStructure]:
@@ -471,7 +422,7 @@ class Procedure:
             record.order,
             self.phase_at(record.order),
             baseline.order,
-            self.measurements,
+            self.results,
         )
         arguments = (
             record.paths,
@@ -620,19 +571,6 @@ class Procedure:
         )
         return self._decide(record, Role.MONITORING, measurement, job.revision)
 
-    def doubt(self, record: SeriesRecord) -> messages.Measurement | None:
-        """A scan that was measured as final grows: its figures are provisional from now on."""
-        for n, measurement in enumerate(self.measurements):
-            if (
-                measurement.series_instance_uid == record.uid
-                and measurement.assessment is Assessment.FINAL
-            ):
-                reasons = [_GROWING, *measurement.reasons]
-                changed = {"assessment": Assessment.PROVISIONAL, "reasons": reasons}
-                self.measurements[n] = measurement.model_copy(update=changed)
-                return self.measurements[n]
-        return None
-
     def _frozen_yet(self, record: SeriesRecord) -> bool:
         phase = self.phase_at(record.order)
         return self.ice_seen or (phase is not None and phase.cycle > 0)
@@ -646,10 +584,8 @@ class Procedure:
 
     def _adopt(self, record: SeriesRecord) -> Verdict | None:
         """A verdict from the journal, where the series has not grown since."""
-        measurement, slices = self.adopted.pop(record.uid, (None, 0))
-        if measurement is None or slices != record.received:
-            return None
-        if measurement.basis != self._basis(record.uid, measurement.role):
+        measurement = self.results.take_before(record.uid, record.received)
+        if measurement is None or measurement.basis != self._basis(record.uid, measurement.role):
             return None
         if measurement.assessment is Assessment.PROVISIONAL or measurement.role is Role.PLANNING:
             return None
@@ -681,7 +617,7 @@ class Procedure:
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _context(self, record: SeriesRecord, role: Role) -> Context:
-        known = self.measurement_of(record.uid)
+        known = self.results.of(record.uid)
         return Context(
             procedure_id=self.id,
             phase=self.phase_at(record.order),
@@ -693,10 +629,10 @@ class Procedure:
 
     def _measured_before(self, moment: datetime) -> messages.Measurement | None:
         """The last figures before a moment, in the phase that holds then."""
-        before = [m for m in self.measurements if m.tumour is not None and m.acquired_at < moment]
-        if not before or self.phase_at(before[-1].acquired_at) != self.phase_at(moment):
+        before = self.results.last_before(moment)
+        if before is None or self.phase_at(before.acquired_at) != self.phase_at(moment):
             return None
-        return before[-1]
+        return before
 
     def artefact(self, measurement_id: str) -> Path:
         """Where a measurement's geometry is kept."""
@@ -705,9 +641,8 @@ class Procedure:
     def _verdict(self, record: SeriesRecord, role: Role, reason: Reason | None) -> Verdict:
         assert reason is not None
         revision = record.revision
-        known, slices = self.adopted.pop(record.uid, (None, 0))
-        same = known is not None and known.role is role and known.reasons == [reason]
-        if known is not None and same and slices == record.received:
+        known = self.results.take_before(record.uid, record.received)
+        if known is not None and known.role is role and known.reasons == [reason]:
             return self._decide(record, role, known, revision, adopted=True)
         measurement = unmeasured(record, self._context(record, role), role, reason)
         return self._decide(record, role, measurement, revision)
@@ -725,13 +660,11 @@ class Procedure:
         record.role = role
         record.reason = measurement.reasons[0] if measurement.reasons else None
         measurement = self.reviews.shown(measurement)
-        self.again.discard(record.uid)
-        self._replace(measurement)
+        self.results.measured(measurement)
         return Verdict(record, role, measurement, adopted)
 
 
-_GROWING = Reason(code="incomplete", text="More slices of this scan are coming.")
-_RECOMPUTING = Reason(code="recomputing", text="Something has changed; it is measured again.")
+GROWING = Reason(code="incomplete", text="More slices of this scan are coming.")
 _PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
 _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")
 _EARLIER_BASELINE = Reason(
@@ -743,9 +676,3 @@ _BEFORE_CHOSEN = Reason(
 _EARLIER = (_EARLIER_BASELINE, _BEFORE_CHOSEN)
 _NO_BASELINE = Reason(code="no_baseline", text="There is no baseline that it can be compared with.")
 _GROUNDS = {"planning", "baseline"}
-
-
-def latest(measurements: Iterable[messages.Measurement]) -> messages.Measurement | None:
-    """The newest monitoring measurement by acquisition."""
-    monitoring = [m for m in measurements if m.role is Role.MONITORING]
-    return max(monitoring, key=lambda m: m.acquired_at) if monitoring else None

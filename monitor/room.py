@@ -210,7 +210,7 @@ class Room:
                 value_old_s=limits.value_old_s,
             ),
             procedure=current.message() if current is not None else None,
-            measurements=list(current.measurements) if current is not None else [],
+            measurements=list(current.results) if current is not None else [],
             alerts=list(self.alerts[current.id]) if current is not None else [],
             scan_progress=progress,
         )
@@ -339,7 +339,7 @@ class Room:
         alerts = self._journal.alerts(procedure.id)
         seen = self._journal.values_when_acknowledged(procedure.id)
         decisions = self._journal.decisions(procedure.id)
-        procedure.adopted = {m.series_instance_uid: (m, slices) for m, slices in measured}
+        procedure.results.restore(measured)
         procedure.phases = phases
         for decision in decisions:
             if not isinstance(decision.what, OfLife):  # those are told in their time

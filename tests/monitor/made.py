@@ -166,7 +166,7 @@ def snapshot(**changes: Any) -> messages.Snapshot:
 
 def procedure(*measurements: Measurement, derived: Path = Path("derived")) -> Procedure:
     """A procedure with a tumour and a hilum, of which these scans were measured."""
-    return Procedure(
+    made = Procedure(
         id="p",
         patient_id="4711",
         patient_name="Muster",
@@ -174,9 +174,11 @@ def procedure(*measurements: Measurement, derived: Path = Path("derived")) -> Pr
         opened_at=at(0),
         derived=derived,
         at=lambda moment: moment,
-        measurements=list(measurements),
         structures=(
             Structure("Tumour", "tumour", ball_field(12, step_mm=4)),
             Structure("Renal hilum", "hilum", ball_field(8, step_mm=4)),
         ),
     )
+    for measurement in measurements:
+        made.results.put(measurement)
+    return made

@@ -74,14 +74,14 @@ def test_a_late_slice_takes_back_what_was_said(page: Page, tmp_path: Path) -> No
         procedure = room.current
         assert procedure is not None
         final = measurement(series_instance_uid=next(iter(procedure.series)))
-        procedure.measurements.append(final)
+        procedure.results.put(final)
         before = len(page.states)
         slices(intake, [15, 18], "b", 10.0)
         (doubted,) = page.measurements  # told once, with the same figures
         assert doubted.assessment is Assessment.PROVISIONAL
         assert doubted.reasons[0].code == "incomplete"
         assert doubted.tumour == final.tumour
-        assert procedure.measurements == [doubted]
+        assert list(procedure.results) == [doubted]
         assert page.states[before:] == [["receiving"]]  # told once
         intake.tell_progress()
         assert page.progress[-1] == (7, False)

@@ -41,7 +41,7 @@ class Reviewed(Case):
 
     def of(self, series: int) -> Measurement:
         """What holds of a scan."""
-        found = self.procedure.measurement_of(uid(series))
+        found = self.procedure.results.of(uid(series))
         assert found is not None
         return found
 
@@ -103,7 +103,7 @@ def test_a_rejected_scan_has_no_figures_and_later_ones_do_not_rest_on_it(case: R
     before = case.of(SECOND)
     case.review(SECOND, "rejected", "The patient moved.")
     # What came after it is doubted until it is measured again.
-    assert [m.series_instance_uid for m in case.procedure.take_doubted()] == [
+    assert [m.series_instance_uid for m in case.procedure.results.take_doubted()] == [
         uid(SECOND),
         uid(THIRD),
     ]
