@@ -23,7 +23,7 @@ from benchmarks.simulated import Stored, stored
 from benchmarks.tables import table
 from benchmarks.timed import SEED, SLICES, THIN_SLICES, thick, thin
 from dicom_listener.pixels import read_volume
-from monitor.analysis import Refused, build_structures, prepare_reference, warm_up
+from monitor.analysis import Refused, prepare_reference, warm_up
 from monitor.config import Settings
 from monitor.structures import read_structure_set
 from scanner_sim.cases import Case
@@ -257,9 +257,7 @@ def time_analysis(job: Job, runs: int) -> Timed:
         tumour_pattern=patterns.tumour_pattern,
         hilum_pattern=patterns.hilum_pattern,
     ).structures
-    structures = build_structures(contoured)
-    if isinstance(structures, Refused):
-        raise RuntimeError(structures.text)  # noqa: TRY004  an answer, not a type
+    structures = tuple(one.solid() for one in contoured)
     reference = prepare_reference(job.planning, job.baseline, structures)
     if isinstance(reference, Refused):
         raise RuntimeError(reference.text)  # noqa: TRY004

@@ -18,13 +18,14 @@ from threadpoolctl import threadpool_limits
 
 from dicom_listener.pixels import PixelError, read_volume
 from monitor import artefact, progress
-from monitor.structures import Contoured, Offered, StructureSetError, read_structure_set
+from monitor.structure_sets import Drawn, Form, StructureSetError, listed
+from monitor.structures import Offered, read_structure_set
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
 from segmentation.correction import NONE, Correction
 from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast
 from segmentation.moment import Moment
-from segmentation.structures import Kind, Structure, StructureError, solid_from_contours
+from segmentation.structures import Kind, Structure, StructureError
 from segmentation.volume import GeometryError, Volume
 
 Point = tuple[float, float, float]
@@ -40,10 +41,26 @@ class Refused:
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A structure set that can be used: what it was drawn on, and its solids."""
+    """A planning object that can be used: what it was drawn on, and its solids.
 
-    planning_series_uid: str
+    Attributes
+    ----------
+    form, label, drawn, remarks
+        As in ``structure_sets.StructureSet``; there are more remarks where solids were left out.
+    structures
+        At least one, among them at most one tumour.
+    """
+
+    form: Form
+    label: str
+    drawn: Drawn
     structures: tuple[Structure, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def has_tumour(self) -> bool:
+        """Whether it is enough to measure by."""
+        return any(structure.kind == "tumour" for structure in self.structures)
 
 
 @dataclass(frozen=True)
@@ -111,35 +128,40 @@ def ready() -> bool:
 
 
 def read_structures(offered: Offered) -> Planned | Refused:
-    """Solids from a structure set; refused as a whole without exactly one tumour, too."""
+    """Solids from a planning object.
+
+    Refused as a whole with more than one tumour, or where tumour or hilum is no solid: another
+    structure that is none is left out. Without a tumour it adds to another one.
+    """
     step = progress.step()
     try:
         found = read_structure_set(
             offered.path,
             tumour_pattern=offered.tumour_pattern,
             hilum_pattern=offered.hilum_pattern,
+            step=step,
         )
     except StructureSetError as error:
         return Refused("bad_contours", str(error))
-    step()
-    if sum(contoured.kind == "tumour" for contoured in found.structures) != 1:
-        text = "The structure set must hold exactly one structure named as the tumour."
-        return Refused("no_tumour", text)
-    solids = build_structures(found.structures)
-    return solids if isinstance(solids, Refused) else Planned(found.planning_series_uid, solids)
-
-
-def build_structures(contoured: Sequence[Contoured]) -> tuple[Structure, ...] | Refused:
-    """Solids from contours; refused as a whole when one of them is none."""
-    step = progress.step()
-    solids = []
-    try:
-        for one in contoured:
-            solids.append(solid_from_contours(one.name, one.kind, one.contours))
-            step()
-    except StructureError as error:
-        return Refused("bad_contours", str(error))
-    return tuple(solids)
+    tumours = [one.name for one in found.structures if one.kind == "tumour"]
+    if len(tumours) > 1:
+        text = (
+            f"The structure set holds {len(tumours)} structures named as the tumour, "
+            f"{listed(tumours)}; it must be one."
+        )
+        return Refused("several_tumours", text)
+    solids, remarks = [], list(found.remarks)
+    for one in found.structures:
+        step()
+        try:
+            solids.append(one.solid())
+        except StructureError as error:
+            if one.kind != "other":
+                return Refused("bad_contours", str(error))
+            remarks.append(f"{str(error).removesuffix('.')}; it was left out.")
+    if not solids:
+        return Refused("bad_contours", " ".join(["No structure is left.", *remarks]))
+    return Planned(found.form, found.label, found.drawn, tuple(solids), tuple(remarks))
 
 
 def prepare_reference(

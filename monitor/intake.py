@@ -28,11 +28,8 @@ from monitor.decoding import Decoding
 from monitor.procedure import DECODED, GROWING, Procedure
 from monitor.room import Room
 from monitor.stream import Data
-from monitor.structures import Offered
+from monitor.structures import PLANNING_CLASSES, Offered
 from monitor.trouble import Trouble
-
-RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
-"""RT Structure Set Storage (PS3.4, B.5)."""
 
 PROGRESS_S: Final = 0.1
 """Slices come several hundred times a second; nobody sees progress that is told so often."""
@@ -202,7 +199,7 @@ class Intake:
         self._go_on(procedure)
 
     def _other(self, ready: ObjectReady) -> None:
-        """An object that is no slice: a structure set is to be read, the others are only listed."""
+        """An object that is no slice: a planning object is to be read, others are only listed."""
         header = ready.object.header
         procedure = self._room.owner(header.series_instance_uid)
         if procedure is None:
@@ -213,7 +210,7 @@ class Intake:
             return
         record.other = ready
         record.received += 1
-        if header.sop_class_uid == RTSTRUCT:
+        if header.sop_class_uid in PLANNING_CLASSES:
             self._structure_set(procedure, ready)
         self._go_on(procedure)
 

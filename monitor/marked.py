@@ -19,6 +19,7 @@ from monitor.analysis import Planned, Refused
 from monitor.marking_messages import MarkedStructure
 from monitor.mask_codec import MaskError, decode
 from monitor.planning_scan import PlanningGrid
+from monitor.structure_sets import Drawn
 from monitor.wire import Point, Wire
 from segmentation.structures import Structure, StructureError, solid_from_mask
 
@@ -150,7 +151,8 @@ def read_marked(marked: Marked) -> Planned | Refused:
             step()
     except (MaskError, StructureError) as error:
         return Refused("bad_contours", str(error))
-    return Planned(content.series_instance_uid, tuple(solids))
+    drawn = Drawn((content.series_instance_uid,), "", frozenset())
+    return Planned("PAGE", "", drawn, tuple(solids), ())
 
 
 def solid_of(structure: MarkedStructure, content: MarkedFile) -> Structure:

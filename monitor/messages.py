@@ -10,9 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from monitor import wire
 from monitor.forecast_messages import Forecast, Lethal, TimeSpan
 from monitor.life import State
+from monitor.structure_messages import StructureSource
 from monitor.wire import Interval, Point, Wire
+
+Reason = wire.Reason
 
 
 class Role(StrEnum):
@@ -38,13 +42,6 @@ class PhaseName(StrEnum):
     FREEZE = "freeze"
     THAW = "thaw"
     IDLE = "idle"
-
-
-class Reason(Wire):
-    """Why something is as it is: a code for programs, a sentence for people."""
-
-    code: str
-    text: str
 
 
 class Registration(Wire):
@@ -273,6 +270,7 @@ class Procedure(Wire):
     phase: Phase
     structures: list[PlannedStructure]
     structures_version: int | None = None
+    structure_sources: list[StructureSource] = Field(default_factory=list)
     series: list[Series]
     recomputing: Recomputing | None = None
 

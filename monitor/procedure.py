@@ -32,6 +32,7 @@ from monitor.marked import read_marked
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
+from monitor.plan import InUse, Plan
 from monitor.results import Results
 from monitor.reviews import Reviews
 from monitor.role_choices import RoleChoices
@@ -62,12 +63,13 @@ class Procedure:
     at
         Turns a real receipt time into the service's clock.
     offered
-        Structure sets that have come and are to be read, one after the other: the newest that can
-        be used stays.
+        Planning objects that have come and are to be read, one after the other.
+    plan
+        Those that were read.
+    in_use
+        What holds of them.
     planning_series_uid
-        Series that the contours in use were drawn on.
-    structure_set
-        That the structures in use were read from.
+        Series that the structures in use were drawn on.
     planned
         The structures as they were when it was closed.
     contours
@@ -93,8 +95,9 @@ class Procedure:
     phases: list[messages.Phase] = field(default_factory=list)
     results: Results = field(default_factory=Results)
     offered: list[ToRead] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
+    in_use: InUse = field(default_factory=InUse)
     planning_series_uid: str = ""
-    structure_set: ToRead | None = None
     contours: int = 0
     planned: list[messages.PlannedStructure] = field(default_factory=list)
     structures: tuple[Structure, ...] | None = None
@@ -143,14 +146,14 @@ class Procedure:
         self.offered = []
         self.contours += 1  # answers under way come too late
         self.planned = self._planned()
+        self.plan.let_go()
         self.structures = self.reference = None
         self.others = {}
 
     def _take_up(self) -> None:
         """It was not over: the structures are read again, what was measured holds."""
-        if self.structure_set is not None:
-            self._offer([self.structure_set])
-            self.structure_set = None
+        again, self.plan, self.in_use = self.plan.offered(), Plan(), InUse()
+        self._offer(again)
         self._measure_anew()
         self.results.hold_again({uid: record.received for uid, record in self.series.items()})
 
@@ -316,6 +319,7 @@ class Procedure:
                 "phase": self.phase,
                 "structures": self._planned(),
                 "structures_version": self.structures_version,
+                "structure_sources": self.plan.messages(),
                 "series": [record.message() for record in self.series.values()],
                 "recomputing": self.results.recomputing,
             }
@@ -342,8 +346,9 @@ class Procedure:
 
     def warning_mm(self, structure: Structure) -> float | None:
         """How near ice may come to it before an alert: its own distance, else the site's."""
-        known = self.structure_set
-        own = self.versions.own_warnings_mm(known.sop_instance_uid) if known is not None else {}
+        own: dict[str, float] = {}
+        for key in self.in_use.sources:
+            own |= self.versions.own_warnings_mm(key)
         usual_mm = self.usual_warning_mm(structure.name) if structure.kind == "other" else None
         return own.get(structure.name, usual_mm)
 
@@ -353,11 +358,12 @@ class Procedure:
         """A job, a verdict, or None where nothing can be done now."""
         if self.state is State.CLOSED:
             return None
+        offered = self._next_offered()
+        self._replan()
         self._assign_roles()
         for record in self.series.values():
             if record.purpose.use == "ignored" and self._open(record):
                 return self._verdict(record, Role.IGNORED, record.purpose.reason)
-        offered = self._next_offered()
         if offered is not None:
             function = analysis.read_structures if isinstance(offered, Offered) else read_marked
             return Job("structures", offered.series_uid, 0, function, (offered,), self.contours)
@@ -493,37 +499,37 @@ class Procedure:
         return self._conclude_measure(record, job, answer)
 
     def _next_offered(self) -> ToRead | None:
-        """The structure set to be read; the one in use, sent again, changes nothing."""
-        while self.offered and self._is_past(self.offered[0]):
-            del self.offered[0]
+        """The planning object to be read; of one that was read, it counts when it came last."""
+        while self.offered and self.plan.knows(self.offered[0].sop_instance_uid):
+            self.plan.came_again(self.offered.pop(0))
         return self.offered[0] if self.offered else None
 
-    def _is_past(self, offered: ToRead) -> bool:
-        known = self.structure_set
-        return known is not None and (
-            offered.sop_instance_uid == known.sop_instance_uid or offered.at < known.at
-        )
-
     def _conclude_structures(self, offered: ToRead, answer: Planned | Refused) -> None:
-        """A newer structure set replaces the older; what was measured is measured again.
-
-        One that can't be used is told why; the older stays in use.
-        """
+        """One that can't be used is told why; what is in use stays in use."""
         self.offered.remove(offered)
+        self.plan.take(offered, answer)
         key = offered.sop_instance_uid
-        record = self.series.get(offered.series_uid) if isinstance(offered, Offered) else None
         if isinstance(answer, Refused):
             self.versions.refused(key, answer.text)
-            code = answer.code if answer.code == "no_tumour" else "bad_contours"
-            if record is not None:
-                record.reason = Reason(code=code, text=answer.text)
+        else:
+            self.versions.read(key, next(iter(answer.drawn.series_uids), ""), answer.structures)
+        self._replan()
+
+    @property
+    def structure_set(self) -> ToRead | None:
+        """What the tumour in use comes from."""
+        return self.in_use.main
+
+    def _replan(self) -> None:
+        """What was drawn may fit now; when something else holds, all is measured again."""
+        found = self.plan.in_use(self.series)
+        for uid, reason in self.plan.reasons():
+            if uid in self.series:
+                self.series[uid].reason = reason
+        if found.key == self.in_use.key:
             return
-        if record is not None:
-            record.reason = None
-        self.versions.read(key, answer.planning_series_uid, answer.structures)
-        self.planning_series_uid = answer.planning_series_uid
-        self.structures = answer.structures
-        self.structure_set = offered
+        self.in_use, self.planning_series_uid = found, found.scan_uid
+        self.structures = found.structures or None
         self._measure_anew()
 
     def _conclude_reference(
@@ -609,7 +615,7 @@ class Procedure:
             self.roles.planning_uid(self.series, self.planning_series_uid),
             chosen.uid if chosen is not None else "",
             self.series[series_uid].purpose.use,
-            self.structure_set.sop_instance_uid if self.structure_set is not None else "",
+            self.in_use.key,
             self.reviews.basis_of(series_uid),
         ]
         if role is Role.MONITORING:

@@ -21,13 +21,16 @@ from segmentation.volume import GeometryError, Volume, check_stack
 MANUFACTURER = "icemargin"
 SERIES_NUMBER = 990
 
+OUR_CODES = "99ICEMARGIN"
+"""Coding scheme of what has no standard code."""
+
 LETHAL_LABEL = "Modelled -20 °C"
 
 _MORPHOLOGY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
-_ICE = Code("ICEBALL", "99ICEMARGIN", "Ice ball")
+_ICE = Code("ICEBALL", OUR_CODES, "Ice ball")
 """No standard code exists for frozen tissue; the scheme is a private one."""
-_LETHAL = Code("ISOTHERM-20", "99ICEMARGIN", "Modelled isotherm of -20 degrees Celsius")
+_LETHAL = Code("ISOTHERM-20", OUR_CODES, "Modelled isotherm of -20 degrees Celsius")
 """What a freezing model says, not what is seen in the image."""
 _NEOPLASM = Code("108369006", "SCT", "Neoplasm")
 _NEIGHBORHOOD = Code("123101", "DCM", "Neighborhood Analysis")

@@ -69,6 +69,16 @@ class SeriesRecord:
         return [self.other.object.header] if self.other is not None else []
 
     @property
+    def frame_of_reference_uid(self) -> str | None:
+        """Of its first object."""
+        return self.headers[0].frame_of_reference_uid if self.headers else None
+
+    @property
+    def instance_uids(self) -> frozenset[str]:
+        """SOPInstanceUIDs of its objects."""
+        return frozenset(header.sop_instance_uid for header in self.headers)
+
+    @property
     def last_received_at(self) -> datetime:
         """Real time."""
         source = self.ready.last_received_at if self.ready is not None else None

@@ -1,20 +1,29 @@
-"""Tumour, hilum and other structures from a received RT Structure Set."""
+"""Tumour, hilum and other structures from what a planning station has sent, or a person dropped."""
 
-import re
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID
 
-from dicom_listener.encoded import parse_dataset, split_syntax
-from segmentation.structures import Kind
+from dicom_listener.encoded import DatasetError, parse_dataset, split_syntax
+from dicom_listener.syntaxes import ACCEPTED_SYNTAXES
+from monitor.rtstruct import RTSTRUCT, read_rtstruct
+from monitor.segmentations import LABEL_MAP, SEGMENTATION, read_segmentation
+from monitor.structure_sets import Patterns, Step, StructureSet, StructureSetError
+
+PLANNING_CLASSES = frozenset({RTSTRUCT, SEGMENTATION, LABEL_MAP})
+"""SOP classes that structures come as."""
+
+MAXIMUM_STRUCTURE_SET_BYTES = 32 << 20
+"""Also when it is inflated. One of this size takes some 3 s to read, and real ones have less than a
+tenth of it."""
+
+MAXIMUM_SEGMENTATION_BYTES = 256 << 20
+"""The same: as many voxels as are read, one bit each."""
 
 _UNREADABLE = (
     InvalidDicomError,
@@ -30,15 +39,22 @@ _UNREADABLE = (
 )
 """What pydicom raises on objects that lack something, or hold something else in its place."""
 
-
-MAXIMUM_STRUCTURE_SET_BYTES = 32 << 20
-"""Also when it is inflated. One of this size takes some 3 s to read, and real ones have less than a
-tenth of it."""
+_NAMES = {
+    "1.2.840.10008.5.1.4.1.1.481.5": "a treatment plan (RT Plan)",
+    "1.2.840.10008.5.1.4.1.1.481.2": "a dose distribution (RT Dose)",
+    "1.2.840.10008.5.1.4.1.1.481.1": "a treatment image (RT Image)",
+    "1.2.840.10008.5.1.4.1.1.2": "a CT image",
+    "1.2.840.10008.5.1.4.1.1.2.1": "a CT image",
+    "1.2.840.10008.5.1.4.1.1.4": "an MR image",
+    "1.2.840.10008.5.1.4.1.1.7": "a picture of a screen (Secondary Capture)",
+    "1.2.840.10008.5.1.4.1.1.66.5": "a segmentation by surfaces, which are not read",
+}
+"""What people may take for a structure set."""
 
 
 @dataclass(frozen=True)
 class Offered:
-    """A structure set that has come and was not looked into yet.
+    """A planning object that has come and was not looked into yet.
 
     Attributes
     ----------
@@ -56,102 +72,70 @@ class Offered:
     at: datetime
 
 
-class StructureSetError(ValueError):
-    """The object can't be used; the message is a sentence for people."""
+def read_structure_set(
+    path: Path,
+    *,
+    tumour_pattern: str,
+    hilum_pattern: str,
+    step: Step = lambda: None,
+) -> StructureSet:
+    """Read an RTSTRUCT or SEG file.
 
-
-@dataclass(frozen=True, eq=False)
-class Contoured:
-    """One ROI: its name, what it is to us, its closed planar contours ((N, 3) LPS mm each)."""
-
-    name: str
-    kind: Kind
-    contours: tuple[NDArray[np.float64], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class StructureSet:
-    """An RT Structure Set, as far as it matters here.
-
-    Attributes
+    Parameters
     ----------
-    planning_series_uid
-        SeriesInstanceUID that the contours refer to.
-    structures
-        At least one.
-    """
-
-    planning_series_uid: str
-    frame_of_reference_uid: str
-    structures: tuple[Contoured, ...]
-
-
-def read_structure_set(path: Path, *, tumour_pattern: str, hilum_pattern: str) -> StructureSet:
-    """Read an RTSTRUCT file.
+    step
+        Called as it goes on.
 
     Raises
     ------
     StructureSetError
-        It is none, refers to no series, holds no closed contour, its numbers are none, or it is
-        larger than any that is of use here.
+        It is none, refers to nothing, holds nothing, its numbers are none, or it is larger than any
+        that is of use here.
     """
     try:
-        _check_size(path)
-        dataset = pydicom.dcmread(path)
-        names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
-        frame, series = _referenced(dataset)
-        found = []
-        for item in dataset.get("ROIContourSequence", []):
-            name = names.get(int(item.ReferencedROINumber))
-            contours = _closed(item)
-            if name and contours:
-                kind = _kind(name, tumour_pattern, hilum_pattern)
-                found.append(Contoured(name, kind, contours))
+        dataset = _read(path)
+        patterns = Patterns(tumour_pattern, hilum_pattern)
+        step()
+        if dataset.SOPClassUID == RTSTRUCT:
+            return read_rtstruct(dataset, patterns)
+        return read_segmentation(dataset, patterns, step)
+    except StructureSetError:
+        raise
+    except DatasetError as error:
+        raise StructureSetError(f"The structure set can't be read: {error.text}") from error
     except _UNREADABLE as error:
         raise StructureSetError(
             f"The structure set can't be read: {str(error) or type(error).__name__}."
         ) from error
-    if not found:
-        raise StructureSetError("The structure set holds no closed contours.")
-    return StructureSet(series, frame, tuple(found))
 
 
-def _check_size(path: Path) -> None:
+def _read(path: Path) -> pydicom.FileDataset:
     size = path.stat().st_size
-    if size <= MAXIMUM_STRUCTURE_SET_BYTES:
-        syntax, start = split_syntax(data := path.read_bytes())
-        if syntax == DeflatedExplicitVRLittleEndian:
-            size = len(parse_dataset(memoryview(data)[start:], syntax, ()).data)
-    if size > MAXIMUM_STRUCTURE_SET_BYTES:
-        raise ValueError("it is too large")
+    if size > MAXIMUM_SEGMENTATION_BYTES:
+        raise StructureSetError("The structure set can't be read: it is too large.")
+    data = memoryview(path.read_bytes())
+    if not size:
+        raise StructureSetError("The structure set can't be read: the file is empty.")
+    try:
+        syntax, start = split_syntax(data)
+    except DatasetError:
+        raise StructureSetError("The structure set can't be read: it is no DICOM file.") from None
+    if syntax not in ACCEPTED_SYNTAXES:
+        text = "The structure set can't be read: it is written in a way that is not known here."
+        raise StructureSetError(text)
+    whole = parse_dataset(data[start:], syntax, ())  # to its end: one that is cut short is refused
+    dataset = pydicom.dcmread(path)
+    sop_class = str(dataset.get("SOPClassUID") or "")
+    if sop_class not in PLANNING_CLASSES:
+        raise StructureSetError(wrong_class(sop_class))
+    is_contours = sop_class == RTSTRUCT
+    largest = MAXIMUM_STRUCTURE_SET_BYTES if is_contours else MAXIMUM_SEGMENTATION_BYTES
+    if max(size, len(whole.data)) > largest:
+        raise StructureSetError("The structure set can't be read: it is too large.")
+    return dataset
 
 
-def _referenced(dataset: pydicom.Dataset) -> tuple[str, str]:
-    """(FrameOfReferenceUID, SeriesInstanceUID) that the contours were drawn on."""
-    frames = dataset.get("ReferencedFrameOfReferenceSequence") or []
-    for frame in frames:
-        for study in frame.get("RTReferencedStudySequence") or []:
-            for series in study.get("RTReferencedSeriesSequence") or []:
-                return str(frame.FrameOfReferenceUID), str(series.SeriesInstanceUID)
-    raise ValueError("it refers to no image series")
-
-
-def _closed(item: pydicom.Dataset) -> tuple[NDArray[np.float64], ...]:
-    contours = []
-    for contour in item.get("ContourSequence") or []:
-        if str(contour.ContourGeometricType) not in {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}:
-            continue
-        points = np.array([float(v) for v in contour.ContourData], dtype=np.float64)
-        if len(points) % 3 or not np.isfinite(points).all():
-            raise ValueError("a contour's coordinates are not triples of numbers")
-        if len(points) >= 9:
-            contours.append(points.reshape(-1, 3))
-    return tuple(contours)
-
-
-def _kind(name: str, tumour_pattern: str, hilum_pattern: str) -> Kind:
-    kinds: Sequence[tuple[str, Kind]] = ((tumour_pattern, "tumour"), (hilum_pattern, "hilum"))
-    for pattern, kind in kinds:
-        if re.search(pattern, name):
-            return kind
-    return "other"
+def wrong_class(sop_class: str) -> str:
+    """What to say of an object that holds no structures."""
+    name = _NAMES.get(sop_class) or f"of another kind ({UID(sop_class).name or 'none is named'})"
+    return f"The object is {name}, not a structure set (RTSTRUCT) or segmentation (SEG)."

@@ -15,6 +15,13 @@ class Wire(BaseModel):
     )
 
 
+class Reason(Wire):
+    """Why something is as it is: a code for programs, a sentence for people."""
+
+    code: str
+    text: str
+
+
 Point = tuple[float, float, float]
 
 

@@ -15,7 +15,6 @@ from dicom_listener.headers import read_header
 from dicom_listener.pixels import read_volume
 from monitor.structures import read_structure_set
 from segmentation.assessment import Assessed, Reference, assess, prepare
-from segmentation.structures import solid_from_contours
 from segmentation.volume import Volume
 from tests.dicom_listener.anatomy import Lattice, datasets, new_uid, slices, write
 from tests.dicom_listener.multi_frame import enhanced
@@ -38,7 +37,7 @@ def plain(quick: QuickCase) -> Plain:
     contoured = read_structure_set(
         next(quick.structures.glob("*.dcm")), tumour_pattern="(?i)tumou?r", hilum_pattern="(?i)hil"
     ).structures
-    structures = tuple(solid_from_contours(c.name, c.kind, c.contours) for c in contoured)
+    structures = tuple(one.solid() for one in contoured)
     reference = prepare(
         read_volume(quick.planning.files), read_volume(quick.baseline.files), structures
     )

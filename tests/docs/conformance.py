@@ -63,7 +63,7 @@ from dicom_listener import (
 )
 from dicom_listener.assembled import CT_CLASSES
 from dicom_listener.events import ListenerEvent
-from monitor import intake, segmentation_object, structures
+from monitor import rtstruct, segmentation_object, segmentations
 from monitor.config import Peer
 from segmentation import volume
 from tests.docs.sources import PLACE, Said, calls, constants, described, keywords
@@ -199,8 +199,11 @@ def services() -> str:
 
 
 def storage_classes() -> str:
-    use = dict.fromkeys(CT_CLASSES, "measured") | {intake.RTSTRUCT: "contours are read"}
-    use |= {SegmentationStorage: "stored; also sent"}
+    use = dict.fromkeys(CT_CLASSES, "measured") | {rtstruct.RTSTRUCT: "contours are read"}
+    use |= {
+        segmentations.SEGMENTATION: "segments are read; also sent",
+        segmentations.LABEL_MAP: "segments are read",
+    }
     body = sorted((name_of(u), f"`{u}`", use.get(u, "stored")) for u in syntaxes.STORAGE_CLASSES)
     return table(("SOP class", "UID", "Use"), body)
 
@@ -438,7 +441,8 @@ def received() -> str:
         names = ", ".join(tagged(dictionary_keyword(tag)) for tag in own)
         body.append((f"Frames, {dictionary_keyword(macro)}", names))
     for what, module in (
-        ("RT Structure Set", structures),
+        ("RT Structure Set", rtstruct),
+        ("Segmentation", segmentations),
         ("Performed procedure step", mpps),
         ("Storage commitment", transaction),
     ):

@@ -314,7 +314,14 @@ def unreadable(dataset: FileDataset) -> None:
     del dataset.ROIContourSequence
 
 
-@pytest.mark.parametrize("fault", [unreadable, no_tumour])
+def no_volume(dataset: FileDataset) -> None:
+    """The tumour's contours are there, and are lines."""
+    for contour in dataset.ROIContourSequence[0].ContourSequence:
+        x, y, z = list(contour.ContourData)[:3]
+        contour.ContourData = [x, y, z, float(x) + 5, y, z, float(x) + 9, y, z]
+
+
+@pytest.mark.parametrize("fault", [unreadable, no_volume])
 def test_a_bad_structure_set_after_a_good_one(
     quick: QuickCase, tmp_path: Path, fault: Change
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.analysis import Distance, Found, Lethal, build_structures, measure, prepare_reference
+from monitor.analysis import Distance, Found, Lethal, measure, prepare_reference
 from monitor.artefact import load
 from monitor.forecast_messages import Until as WireUntil
 from monitor.forecasts import contacts_of, forecast_of, lethal_of
@@ -81,8 +81,7 @@ def reference(quick: QuickCase) -> Reference:
     """Of the quick case."""
     (path,) = quick.structures.glob("*.dcm")
     contoured = read_structure_set(path, tumour_pattern="(?i)tum", hilum_pattern="(?i)hil")
-    structures = build_structures(contoured.structures)
-    assert isinstance(structures, tuple)
+    structures = tuple(one.solid() for one in contoured.structures)
     found = prepare_reference(quick.planning.files, quick.baseline.files, structures)
     assert isinstance(found, Reference)
     return found

@@ -19,9 +19,12 @@ from monitor.metrics import Metrics
 from monitor.procedure import Procedure
 from monitor.room import Room
 from monitor.steps import Job, Verdict
+from monitor.structure_sets import Drawn
 from monitor.structures import Offered
+from segmentation.structures import solid_from_contours
 from tests.dicom_listener.objects import ROOT, at, header, heights
 from tests.monitor.test_intake import Page
+from tests.segmentation.shapes import ball_contours
 
 PLANNING, BASELINE, SCAN = 1, 2, 3
 NOW = at(0)
@@ -141,6 +144,12 @@ def test_a_scan_under_way_is_measured_against_the_reference_that_has_grown(case:
     assert case.job().arguments[1] is reference
 
 
+def planned(scan_uid: str) -> Planned:
+    """A tumour, drawn on a scan."""
+    ball = solid_from_contours("Tumour", "tumour", ball_contours(10.0, 2.0))
+    return Planned("RTSTRUCT", "", Drawn((scan_uid,), "", frozenset()), (ball,), ())
+
+
 def offered(case: Case, name: str) -> Job:
     """A structure set has come: the job that reads it."""
     one = Offered(Path(name), f"{ROOT}.5.{BASELINE}", name, "tumour", "hilum", NOW)
@@ -175,7 +184,7 @@ def test_contours_that_are_of_no_use_leave_the_earlier(
 def test_newer_contours_replace_the_earlier(case: Case) -> None:
     """All is measured again, once: the same contours sent again change nothing."""
     prepared(case)
-    case.answer(offered(case, "new"), Planned(f"{ROOT}.5.{PLANNING}", ()))
+    case.answer(offered(case, "new"), planned(f"{ROOT}.5.{PLANNING}"))
     assert case.procedure.reference is None
     prepared(case)
     case.procedure.offer_structures(Offered(Path("new"), "", "new", "tumour", "hilum", NOW))
@@ -189,7 +198,7 @@ def test_contours_are_read_in_the_order_of_their_coming(case: Case) -> None:
     """As after a restart: the last ones that can be used stay, and each is told of."""
     first = offered(case, "good")
     assert offered_paths(case, "bad") == ["good", "bad"]
-    case.answer(first, Planned(f"{ROOT}.5.{PLANNING}", ()))
+    case.answer(first, planned(f"{ROOT}.5.{PLANNING}"))
     second = case.job()
     assert second.arguments[0].path == Path("bad")
     case.answer(second, Refused("bad_contours", "A contour is none."))

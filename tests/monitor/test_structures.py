@@ -13,16 +13,11 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from monitor.analysis import Planned, Refused, read_structures
-from monitor.structures import (
-    MAXIMUM_STRUCTURE_SET_BYTES,
-    Offered,
-    StructureSet,
-    StructureSetError,
-    read_structure_set,
-)
+from monitor.structure_sets import Contoured, StructureSet, StructureSetError
+from monitor.structures import MAXIMUM_STRUCTURE_SET_BYTES, Offered, read_structure_set
 from monitor.workers import Workers, process_pool
 from scanner_sim.cases import CASES
-from segmentation.structures import solid_from_contours
+from tests.dicom_listener.objects import at
 from tests.quick_case import QuickCase
 from tests.waiting import PATIENCE_S
 
@@ -50,15 +45,14 @@ def written(dataset: FileDataset, folder: Path) -> Path:
 
 def test_the_simulators(drawn: FileDataset, quick: QuickCase, tmp_path: Path) -> None:
     found = parse(written(drawn, tmp_path))
-    assert found.planning_series_uid == quick.planning.uid
+    assert found.drawn.series_uids == (quick.planning.uid,)
     planning = pydicom.dcmread(quick.planning.files[0])
-    assert found.frame_of_reference_uid == planning.FrameOfReferenceUID
+    assert found.drawn.frame_of_reference_uid == planning.FrameOfReferenceUID
     assert [(s.name, s.kind) for s in found.structures] == [
         ("Tumour", "tumour"),
         ("Renal hilum", "hilum"),
     ]
-    tumour = found.structures[0]
-    solid = solid_from_contours(tumour.name, tumour.kind, tumour.contours)
+    solid = found.structures[0].solid()
     radius = CASES["quick"].site.diameter_mm / 2
     assert solid.volume_ml == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.2)
 
@@ -71,11 +65,16 @@ def test_pydicoms(tmp_path: Path) -> None:
     original.ensure_file_meta()
     original.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     original.save_as(tmp_path / "rtstruct.dcm", enforce_file_format=True)
+    with pytest.raises(StructureSetError, match="“patient” is no anatomy"):
+        parse(tmp_path / "rtstruct.dcm")
+    original.RTROIObservationsSequence[0].RTROIInterpretedType = "ORGAN"
+    original.save_as(tmp_path / "rtstruct.dcm", enforce_file_format=True)
     found = parse(tmp_path / "rtstruct.dcm")
-    assert found.planning_series_uid == "1.2.826.0.1.3680043.8.498.2010020400001.2.1.1"
-    assert found.frame_of_reference_uid == "1.2.826.0.1.3680043.8.498.2010020400001.2"
+    assert found.drawn.series_uids == ("1.2.826.0.1.3680043.8.498.2010020400001.2.1.1",)
+    assert found.drawn.frame_of_reference_uid == "1.2.826.0.1.3680043.8.498.2010020400001.2"
     (patient,) = found.structures  # the two isocentres are points
     assert (patient.name, patient.kind) == ("patient", "other")
+    assert isinstance(patient, Contoured)
     assert [contour.shape for contour in patient.contours] == [(5, 3), (6, 3), (6, 3)]
 
 
@@ -119,6 +118,17 @@ def empty_reference(dataset: FileDataset) -> None:
     dataset.ReferencedFrameOfReferenceSequence = [Dataset()]
 
 
+def no_reference_at_all(dataset: FileDataset) -> None:
+    no_reference(dataset)
+    dataset.pop("FrameOfReferenceUID", None)
+    for roi in dataset.StructureSetROISequence:
+        del roi.ReferencedFrameOfReferenceUID
+    for item in dataset.ROIContourSequence:
+        for contour in item.ContourSequence:
+            if "ContourImageSequence" in contour:
+                del contour.ContourImageSequence
+
+
 def no_names(dataset: FileDataset) -> None:
     del dataset.StructureSetROISequence
 
@@ -139,8 +149,7 @@ def no_roi_number(dataset: FileDataset) -> None:
 
 FAULTS = [
     (no_contours, "no closed contours"),
-    (no_reference, "refers to no image series"),
-    (empty_reference, "refers to no image series"),
+    (no_reference_at_all, "does not say which scan"),
     (no_names, "can't be read"),
     (no_triples, "triples of numbers"),
     (no_numbers, "triples of numbers"),
@@ -172,7 +181,7 @@ def test_what_is_no_structure_set(quick: QuickCase, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.dcm"
     garbage.write_bytes(b"garbage" * 100)
     for path in (garbage, tmp_path / "none.dcm", quick.planning.files[0]):
-        with pytest.raises(StructureSetError, match="The structure set can't be read"):
+        with pytest.raises(StructureSetError):
             parse(path)
 
 
@@ -187,7 +196,7 @@ def test_one_that_inflates_beyond_all_measure(drawn: FileDataset, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("tumours", "code"), [(0, "no_tumour"), (1, ""), (2, "no_tumour"), (3, "bad_contours")]
+    ("tumours", "code"), [(0, ""), (1, ""), (2, "several_tumours"), (3, "bad_contours")]
 )
 def test_what_the_analysis_process_answers(
     drawn: FileDataset, quick: QuickCase, tmp_path: Path, tumours: int, code: str
@@ -203,8 +212,8 @@ def test_what_the_analysis_process_answers(
         assert found.code == code
     else:
         assert isinstance(found, Planned)
-        assert found.planning_series_uid == quick.planning.uid
-        assert [s.kind for s in found.structures] == ["tumour", "other"]
+        assert found.drawn.series_uids == (quick.planning.uid,)
+        assert found.has_tumour == (tumours == 1)
 
 
 def test_nothing_of_what_was_sent_is_written_into_the_log(
@@ -222,3 +231,73 @@ def test_nothing_of_what_was_sent_is_written_into_the_log(
         workers.close()
     assert isinstance(answer, Refused)
     assert "x!y" not in capfd.readouterr().err
+
+
+def test_a_tumour_without_volume_is_refused_and_another_structure_is_left_out(
+    drawn: FileDataset, tmp_path: Path
+) -> None:
+    def flatten(roi: int) -> None:
+        for contour in drawn.ROIContourSequence[roi].ContourSequence:
+            x, y, z = (float(v) for v in list(contour.ContourData)[:3])
+            contour.ContourData = [x, y, z, x + 5, y, z, x + 9, y, z]
+
+    flatten(1)
+    drawn.StructureSetROISequence[1].ROIName = "Bowel"
+    answer = read_structures(Offered(written(drawn, tmp_path), "1", "2", TUMOUR, HILUM, at(0)))
+    assert isinstance(answer, Planned)
+    assert [solid.name for solid in answer.structures] == ["Tumour"]
+    assert answer.remarks == ("Structure 'Bowel' has a contour that is a line; it was left out.",)
+    drawn.StructureSetROISequence[1].ROIName = "Renal hilum"
+    answer = read_structures(Offered(written(drawn, tmp_path), "1", "2", TUMOUR, HILUM, at(0)))
+    assert isinstance(answer, Refused)
+    assert "Renal hilum" in answer.text
+    flatten(0)
+    answer = read_structures(Offered(written(drawn, tmp_path), "1", "2", TUMOUR, HILUM, at(0)))
+    assert isinstance(answer, Refused)
+    assert "Tumour" in answer.text
+
+
+def test_what_is_left_out_is_said(drawn: FileDataset, tmp_path: Path) -> None:
+    """Points beside contours, another frame, no anatomy, nothing, and what nothing names."""
+    first, second = drawn.ROIContourSequence
+    first.ContourSequence[0].ContourGeometricType = "POINT"
+    for number, (name, kind, frame) in enumerate(
+        [
+            ("Elsewhere", "ORGAN", "1.9.9"),
+            ("Skin", "EXTERNAL", drawn.FrameOfReferenceUID),
+            ("Ureter", "ORGAN", drawn.FrameOfReferenceUID),
+        ],
+        start=3,
+    ):
+        roi, item, observed = Dataset(), Dataset(), Dataset()
+        roi.ROINumber = item.ReferencedROINumber = observed.ReferencedROINumber = number
+        roi.ROIName, observed.RTROIInterpretedType = name, kind
+        roi.ReferencedFrameOfReferenceUID = frame
+        if name != "Ureter":
+            item.ContourSequence = second.ContourSequence
+        drawn.StructureSetROISequence.append(roi)
+        drawn.ROIContourSequence.append(item)
+        drawn.RTROIObservationsSequence.append(observed)
+    unnamed = Dataset()
+    unnamed.ReferencedROINumber = 77
+    drawn.ROIContourSequence.append(unnamed)
+    found = parse(written(drawn, tmp_path))
+    assert [one.name for one in found.structures] == ["Tumour", "Renal hilum"]
+    assert found.remarks == (
+        "Of “Tumour” 1 points or open lines were left out.",
+        "“Skin” is no anatomy (EXTERNAL) and was left out.",
+        "“Ureter” has no contours and was left out.",
+        "Contours of a structure 77 without a name were left out.",
+        "Drawn in another frame of reference, and left out: “Elsewhere”.",
+    )
+
+
+@pytest.mark.parametrize("fault", [no_reference, empty_reference])
+def test_without_a_named_series_frame_and_images_are_left(
+    drawn: FileDataset, tmp_path: Path, fault: Fault
+) -> None:
+    fault(drawn)
+    found = parse(written(drawn, tmp_path)).drawn
+    assert found.series_uids == ()
+    assert found.frame_of_reference_uid == drawn.FrameOfReferenceUID
+    assert found.image_uids

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from dicom_listener.pixels import read_volume
-from monitor.analysis import build_structures
 from monitor.structures import read_structure_set
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
 from segmentation.correction import NUDGED_MM, Correction
@@ -17,8 +16,7 @@ from tests.quick_case import QuickCase
 def reference(quick: QuickCase) -> Reference:
     path = next(quick.structures.glob("*.dcm"))
     found = read_structure_set(path, tumour_pattern="(?i)tumou?r", hilum_pattern="(?i)hil")
-    solids = build_structures(found.structures)
-    assert isinstance(solids, tuple)
+    solids = tuple(one.solid() for one in found.structures)
     return prepare(read_volume(quick.planning.files), read_volume(quick.baseline.files), solids)
 
 

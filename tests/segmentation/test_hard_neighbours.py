@@ -26,7 +26,6 @@ from scanner_sim.write import ProcedureWriter
 from segmentation.assessment import Assessed, NotAssessable, assess, prepare
 from segmentation.moment import Earlier, Moment
 from segmentation.sampling import resample
-from segmentation.structures import solid_from_contours
 
 SEED = 5
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -90,7 +89,7 @@ def procedure(case: Case) -> list[Outcome]:
         contoured = read_structure_set(
             next(contours.glob("*.dcm")), tumour_pattern="(?i)tumou?r", hilum_pattern="(?i)hil"
         ).structures
-        structures = tuple(solid_from_contours(c.name, c.kind, c.contours) for c in contoured)
+        structures = tuple(one.solid() for one in contoured)
         volumes = [(e, read_volume(sorted(f.glob("*.dcm")))) for e, f in scans]
     planning = next(v for e, v in volumes if e.role == "planning")
     before, baseline = next((e, v) for e, v in volumes if e.role == "baseline")

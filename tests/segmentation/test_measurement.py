@@ -11,7 +11,7 @@ from monitor.structures import read_structure_set
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
 from segmentation.rigid import Rigid
 from segmentation.sampling import resample
-from segmentation.structures import Structure, solid_from_contours
+from segmentation.structures import Structure
 from segmentation.volume import Volume
 from tests.quick_case import QuickCase, Scan
 
@@ -32,7 +32,7 @@ def case(quick: QuickCase) -> Measured:
     contoured = read_structure_set(
         next(quick.structures.glob("*.dcm")), tumour_pattern="(?i)tumou?r", hilum_pattern="(?i)hil"
     ).structures
-    structures = tuple(solid_from_contours(c.name, c.kind, c.contours) for c in contoured)
+    structures = tuple(one.solid() for one in contoured)
     planning = read_volume(quick.planning.files)
     baseline = read_volume(quick.baseline.files)
     return Measured(

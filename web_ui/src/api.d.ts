@@ -1138,6 +1138,8 @@ export interface components {
             /** Series */
             readonly series: readonly components["schemas"]["Series"][];
             readonly state: components["schemas"]["State"];
+            /** Structure Sources */
+            readonly structure_sources: readonly components["schemas"]["StructureSource"][];
             /** Structures */
             readonly structures: readonly components["schemas"]["PlannedStructure"][];
             /**
@@ -1662,6 +1664,35 @@ export interface components {
             readonly text: string;
             /** Volume Ml */
             readonly volume_ml: number;
+        };
+        /**
+         * StructureSource
+         * @description One planning object, received or dropped, and what became of it.
+         */
+        readonly StructureSource: {
+            /** Form */
+            readonly form: ("RTSTRUCT" | "SEG" | "PAGE") | null;
+            /** Label */
+            readonly label: string;
+            /** Names */
+            readonly names: readonly string[];
+            readonly reason: components["schemas"]["Reason"] | null;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            readonly received_at: string;
+            /** Remarks */
+            readonly remarks: readonly string[];
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Sop Instance Uid */
+            readonly sop_instance_uid: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            readonly state: "in_use" | "waiting" | "not_used" | "refused";
         };
         /**
          * StructuresBody

@@ -33,6 +33,7 @@ export const PROCEDURE: Procedure = {
     { name: "renal hilum", kind: "hilum", volume_ml: 5, warning_distance_mm: null },
     { name: "bowel", kind: "other", volume_ml: 50, warning_distance_mm: null },
   ],
+  structure_sources: [],
   series: [],
 };
 

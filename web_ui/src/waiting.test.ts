@@ -30,6 +30,7 @@ function procedure(all: Series[]): Procedure {
     phase: { procedure_id: "p", phase: "idle", since: "2026-01-01T00:00:00+00:00", cycle: 0 },
     structures: [],
     structures_version: null,
+    structure_sources: [],
     series: all,
   };
 }

@@ -12,7 +12,7 @@ export function waitingFor(procedure: Procedure | null, subject: Subject): strin
   if (scans.length === 0) return "Waiting for the planning scan";
   const kinds = new Set(procedure.structures.map((structure) => structure.kind));
   const refused = procedure.series.find(
-    (series) => series.modality === "RTSTRUCT" && series.reason !== null,
+    ({ modality, reason }) => ["RTSTRUCT", "SEG"].includes(modality) && reason !== null,
   );
   if (!kinds.has("tumour") && refused?.reason) {
     return `The contours can't be used. ${refused.reason.text}`;
