@@ -28,6 +28,7 @@ from monitor.artefact import ArtefactError
 from monitor.calls import answer_of, check_origin, same_origin
 from monitor.decisions import CommandError
 from monitor.routes_decisions import BY, add_decision_routes
+from monitor.routes_dropped import add_dropped_routes
 from monitor.routes_roles import add_role_routes
 from monitor.routes_structures import add_structures_routes
 from monitor.segmentation_object import SegmentationError
@@ -63,6 +64,11 @@ STATUS = {
     "unreadable_structures": 409,
     "no_proposal": 422,
     "bad_structures": 422,
+    "another_patient": 409,
+    "another_study": 409,
+    "other_content": 409,
+    "too_large": 413,
+    "too_slow": 408,
     "no_such_scan": 422,
     "not_scheduled": 404,
     "procedure_known": 409,
@@ -121,6 +127,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
     add_decision_routes(app, backend)
     add_structures_routes(app, backend)
     add_role_routes(app, backend)
+    add_dropped_routes(app, backend)
     _add_stream(app, backend)
     _describe_stream(app)
     if page is not None:

@@ -59,6 +59,18 @@ class StructuresUsed(Wire):
     key: str
 
 
+class StructuresDropped(Wire):
+    """A person has dropped a planning file on the page; it counts as one that was received.
+
+    ``file`` is the digest of its content (``monitor.dropped``).
+    """
+
+    kind: Literal["structures_dropped"] = "structures_dropped"
+    file: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
 class ScanCorrected(Wire):
     """A person has a scan measured in another way; all None: as it is found.
 
@@ -111,7 +123,9 @@ class ProcedureReopened(Wire):
 OfLife = ProcedureOpened | ProcedureClosed | ProcedureReopened
 """Decisions about the life of a procedure, which the room takes."""
 
-OfProcedure = ScanReviewed | ScanCorrected | StructuresSaved | StructuresUsed | RoleChosen
+OfProcedure = (
+    ScanReviewed | ScanCorrected | StructuresSaved | StructuresUsed | StructuresDropped | RoleChosen
+)
 """Decisions within a procedure, which it takes itself."""
 
 What = Annotated[OfLife | OfProcedure, Field(discriminator="kind")]

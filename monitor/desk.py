@@ -214,6 +214,10 @@ class Desk:
         """One version of a procedure's structures."""
         return self._pipeline.call(lambda: self._room.by_id(procedure_id).versions.numbered(number))
 
+    def planning_files(self, procedure_id: str) -> "Future[dict[str, Path]]":
+        """Files of the planning objects that have come, by SOPInstanceUID."""
+        return self._pipeline.call(lambda: self._room.by_id(procedure_id).planning_files())
+
     def procedures(self) -> "Future[list[messages.Procedure]]":
         """All procedures of this run, newest first."""
 

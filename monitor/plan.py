@@ -86,6 +86,12 @@ class Plan:
         refused = self.refused.keys() - self.again
         return read or sop_instance_uid in refused
 
+    def coming(self, sop_instance_uid: str) -> None:
+        """It is to be read; what failed before is not told of any more."""
+        if sop_instance_uid in self.again:
+            self.again.remove(sop_instance_uid)
+            self.refused.pop(sop_instance_uid, None)
+
     def came_again(self, offered: ToRead) -> None:
         """One that was read came again, or was gone back to: it is the newest now."""
         for source in self.sources:
@@ -116,7 +122,7 @@ class Plan:
         )
 
     def offered(self) -> list[ToRead]:
-        """All that were read, to be read again."""
+        """All that can be used, to be read again."""
         return [*(source.offered for source in self.sources), *self._let_go]
 
     def let_go(self) -> None:

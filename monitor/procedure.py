@@ -17,6 +17,7 @@ from uuid import uuid4
 from dicom_listener.events import ObjectStored
 from monitor import analysis, life, messages
 from monitor.analysis import Found, Planned, Refused
+from monitor.config import StructuresSection
 from monitor.decisions import (
     CommandError,
     Decision,
@@ -24,9 +25,11 @@ from monitor.decisions import (
     RoleChosen,
     ScanCorrected,
     ScanReviewed,
+    StructuresDropped,
     StructuresSaved,
     StructuresUsed,
 )
+from monitor.dropped import FOLDER, path_of
 from monitor.life import State
 from monitor.marked import read_marked
 from monitor.measured import Context, measured, unmeasured
@@ -39,6 +42,7 @@ from monitor.role_choices import RoleChoices
 from monitor.roles import doubts_of
 from monitor.series_record import SeriesRecord
 from monitor.steps import Job, Verdict
+from monitor.structure_sets import Patterns
 from monitor.structures import Offered
 from monitor.versions import ToRead, Versions
 from segmentation.assessment import Reference
@@ -50,6 +54,11 @@ DECODED = "decoded"
 
 Grounds = tuple[tuple[Path, ...], tuple[Path, ...]]
 """Files of the planning scan, and of the baseline."""
+
+
+def _usual_patterns() -> Patterns:
+    usual = StructuresSection()
+    return Patterns(usual.tumour_pattern, usual.hilum_pattern)
 
 
 @dataclass(eq=False)
@@ -76,6 +85,8 @@ class Procedure:
         Rises whenever all scans are to be measured again, mostly because of other contours.
     grounds
         What the reference was prepared from.
+    patterns
+        What the names of structures mean.
     usual_warning_mm
         By a structure's name, how near ice may come before an alert, where the site has said so.
     others
@@ -110,6 +121,7 @@ class Procedure:
     reviews: Reviews = field(default_factory=Reviews)
     roles: RoleChoices = field(default_factory=RoleChoices)
     versions: Versions = field(init=False)
+    patterns: Patterns = field(default_factory=_usual_patterns)
     usual_warning_mm: Callable[[str], float | None] = lambda _name: None
 
     def __post_init__(self) -> None:
@@ -162,7 +174,9 @@ class Procedure:
         self._offer(self.versions.came(offered))
 
     def _offer(self, to_read: Iterable[ToRead]) -> None:
-        self.offered += to_read
+        for one in to_read:
+            self.plan.coming(one.sop_instance_uid)
+            self.offered.append(one)
         self.offered.sort(key=lambda one: one.at)
 
     def check(self, what: OfProcedure) -> None:
@@ -186,6 +200,8 @@ class Procedure:
                 self.versions.check(what)
             case ScanCorrected():
                 self._check_correction(what)
+            case StructuresDropped():
+                pass  # what is in it was looked at before
             case RoleChosen():
                 self.roles.check(what, self.series, self.planning_series_uid)
 
@@ -211,6 +227,8 @@ class Procedure:
                 self._review(decision.what.series_instance_uid)
             case StructuresSaved() | StructuresUsed():
                 self._offer(self.versions.take(decision, decision.what))
+            case StructuresDropped():
+                self.offer_structures(self._dropped(decision.at, decision.what))
             case ScanCorrected():
                 self.reviews.correct(decision, decision.what)
                 record = self.series.get(decision.what.series_instance_uid)
@@ -218,6 +236,21 @@ class Procedure:
                     self._judge_again_from(record)
             case RoleChosen():
                 self.roles.take(decision, decision.what)
+
+    def _dropped(self, at: datetime, what: StructuresDropped) -> Offered:
+        return Offered(
+            path_of(self.derived.parent / FOLDER, what.file),
+            what.series_instance_uid,
+            what.sop_instance_uid,
+            self.patterns.tumour,
+            self.patterns.hilum,
+            at,
+        )
+
+    def planning_files(self) -> dict[str, Path]:
+        """The planning objects that have come by DICOM or were dropped, by SOPInstanceUID."""
+        offered = [*self.plan.offered(), *self.offered]
+        return {one.sop_instance_uid: one.path for one in offered if isinstance(one, Offered)}
 
     def _review(self, series_uid: str) -> None:
         """A rejected scan, or one that was, is judged again; what came after it rested on it."""

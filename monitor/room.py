@@ -30,6 +30,7 @@ from monitor.life import UNDER_WAY, Event, State
 from monitor.messages import Condition
 from monitor.procedure import Procedure
 from monitor.role_choices import RoleChoices
+from monitor.structure_sets import Patterns
 
 CLOSED_KEPT: Final = 10
 """Closed procedures that can still be asked for; the journal keeps all."""
@@ -318,6 +319,9 @@ class Room:
             at=self._clock.at,
             roles=RoleChoices(self._settings.procedure.twin_rule),
             state=state,
+            patterns=Patterns(
+                self._settings.structures.tumour_pattern, self._settings.structures.hilum_pattern
+            ),
             usual_warning_mm=self._settings.structures.warning_mm,
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)

@@ -12,6 +12,7 @@ from dicom_listener.tls import TlsError
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.desk import Desk
+from monitor.dropped import tidy
 from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
 from monitor.marking import Marking
@@ -83,6 +84,7 @@ class Service:
         )
         self.pipeline.trouble.problem = lambda: self.receiver_status().problem
         self.stream = Stream(self.clock, self.pipeline.snapshot)
+        tidy(storage.directory)
         self._marking = Marking(storage.directory)
         self._desk = Desk(self.pipeline, self.journal, self.clock)
         self._backend = self._make_backend()

@@ -42,6 +42,11 @@ class WebBackend:
     def __post_init__(self) -> None:
         self._load = lru_cache(KEPT_ARTEFACTS)(artefact.load)
 
+    @property
+    def storage(self) -> Path:
+        """The storage directory."""
+        return self.derived.parent
+
     def _artefact(self, measurement_id: str) -> Artefact:
         # Never a path from a caller's text: only ids of ours, which are 32 hexadecimal digits.
         if len(measurement_id) != 32 or not set(measurement_id) <= set("0123456789abcdef"):

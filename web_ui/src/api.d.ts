@@ -368,6 +368,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/procedures/{procedure_id}/structure-file": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Structure File
+         * @description Take a structure set or segmentation (the body: a DICOM file) as if it had been sent.
+         */
+        readonly post: operations["structure_file_api_v1_procedures__procedure_id__structure_file_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/procedures/{procedure_id}/structures": {
         readonly parameters: {
             readonly query?: never;
@@ -717,7 +737,7 @@ export interface components {
             /** Procedure Id */
             readonly procedure_id: string;
             /** What */
-            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"] | components["schemas"]["RoleChosen"];
+            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"] | components["schemas"]["StructuresDropped"] | components["schemas"]["RoleChosen"];
         };
         /**
          * ErrorAnswer
@@ -1728,6 +1748,25 @@ export interface components {
             readonly version: number;
         };
         /**
+         * StructuresDropped
+         * @description A person has dropped a planning file on the page; it counts as one that was received.
+         *
+         *     ``file`` is the digest of its content (``monitor.dropped``).
+         */
+        readonly StructuresDropped: {
+            /** File */
+            readonly file: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "structures_dropped";
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Sop Instance Uid */
+            readonly sop_instance_uid: string;
+        };
+        /**
          * StructuresSaved
          * @description A person has marked structures on the page and saved them; they are in use from now on.
          *
@@ -2540,6 +2579,41 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly structure_file_api_v1_procedures__procedure_id__structure_file_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/dicom": string;
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StructureSource"];
                 };
             };
             /** @description Default Response */

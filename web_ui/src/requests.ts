@@ -1,7 +1,7 @@
 /** The two things a person can tell the service from this page. */
 
 import { errorText } from "./wire";
-import type { PhaseName } from "./wire";
+import type { PhaseName, StructureSource } from "./wire";
 
 /** Longer than any healthy answer; then the person must hear that nothing is known to be done. */
 const ANSWER_WITHIN_MS = 8000;
@@ -30,6 +30,27 @@ export function acknowledge(alertId: string): Promise<void> {
 
 export function pressPhase(procedureId: string, phase: PhaseName): Promise<void> {
   return post(`/api/v1/procedures/${encodeURIComponent(procedureId)}/phase`, { phase });
+}
+
+/** A planning file may be large, and is read before the answer. */
+const FILE_WITHIN_MS = 90_000;
+
+/** @throws Error with a sentence for people. */
+export async function sendPlanningFile(procedureId: string, file: File): Promise<StructureSource> {
+  let answer: Response;
+  try {
+    answer = await fetch(`/api/v1/procedures/${encodeURIComponent(procedureId)}/structure-file`, {
+      method: "POST",
+      headers: { "Content-Type": "application/dicom" },
+      body: file,
+      signal: AbortSignal.timeout(FILE_WITHIN_MS),
+    });
+  } catch {
+    throw new Error("The service did not answer.");
+  }
+  const said: unknown = await answer.json().catch(() => null);
+  if (answer.ok) return said as StructureSource;
+  throw new Error(errorText(said) ?? `The service refused (${answer.status}).`);
 }
 
 /** The words for people of whatever was thrown. */

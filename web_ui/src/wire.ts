@@ -22,6 +22,7 @@ export type ScanProgress = Schemas["ScanProgress"];
 export type Series = Schemas["Series"];
 export type ServerMessage = Schemas["ServerMessage"];
 export type Snapshot = Schemas["Snapshot"];
+export type StructureSource = Schemas["StructureSource"];
 export type StructureDistance = Schemas["StructureDistance"];
 export type TimeSpan = Schemas["TimeSpan"];
 export type View = Schemas["View"];

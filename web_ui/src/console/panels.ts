@@ -3,6 +3,7 @@
 import type { Component } from "svelte";
 
 import type { Live } from "../live.svelte";
+import StructuresDrop from "./StructuresDrop.svelte";
 
 export interface Panel {
   /** The part of the address after #. */
@@ -11,4 +12,6 @@ export interface Panel {
   readonly component: Component<{ live: Live }>;
 }
 
-export const PANELS: readonly Panel[] = [];
+export const PANELS: readonly Panel[] = [
+  { id: "planning", title: "Planning files", component: StructuresDrop },
+];
