@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { faceOf } from "./figure";
 import { monitoringScans } from "./scans";
-import { at, LIMITS, measurement, NOON_MS, notAssessable, PROCEDURE } from "./testing";
+import { at, LIMITS, measurement, NOON_MS, notAssessable, PROCEDURE, SERIES } from "./testing";
 import type { Measurement } from "./wire";
 
 function face(subject: "tumour" | "hilum", ...measurements: Measurement[]) {
@@ -90,16 +90,7 @@ test("without the hilum's contour its figure says so beside a measured margin", 
   const procedure = { ...PROCEDURE, structures: PROCEDURE.structures.slice(0, 1) };
   const scans = monitoringScans([measurement("a", -42, 2, 9)], "p");
   const series = [
-    {
-      series_instance_uid: "a",
-      description: "",
-      modality: "CT",
-      role: "monitoring" as const,
-      status: "final" as const,
-      slices: 60,
-      reason: null,
-      acquired_at: at(-42),
-    },
+    { ...SERIES, series_instance_uid: "a", role: "monitoring" as const, acquired_at: at(-42) },
   ];
   const shown = faceOf("hilum", scans, { ...procedure, series }, LIMITS, NOON_MS);
   expect(shown).toMatchObject({ title: "NOT MEASURED", reason: "Waiting for the hilum contour" });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { currentScan, monitoringScans, progressOf } from "./scans";
-import { at, measurement, PROCEDURE } from "./testing";
+import { at, measurement, PROCEDURE, SERIES } from "./testing";
 import { waitingFor } from "./waiting";
 import type { Measurement, Procedure, Series } from "./wire";
 
@@ -66,16 +66,7 @@ test("a complete series is told until it is measured, and only if it will be", (
 });
 
 function series(role: Series["role"]): Series {
-  return {
-    series_instance_uid: String(role),
-    description: "",
-    modality: "CT",
-    role,
-    status: "final",
-    slices: 60,
-    reason: null,
-    acquired_at: null,
-  };
+  return { ...SERIES, series_instance_uid: String(role), role };
 }
 
 test("what is waited for follows the procedure", () => {

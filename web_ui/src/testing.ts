@@ -18,6 +18,26 @@ export const LIMITS: Limits = {
 
 export const IDLE: Phase = { procedure_id: "p", phase: "idle", since: at(-600), cycle: 0 };
 
+/** A CT series that was received, of which nothing else is known. */
+export const SERIES: Procedure["series"][number] = {
+  series_instance_uid: "1.2",
+  description: "",
+  modality: "CT",
+  role: null,
+  status: "final",
+  slices: 60,
+  reason: null,
+  acquired_at: null,
+  can_be_measured: true,
+  chosen_by: null,
+  kernel: "",
+  metal_reduced: false,
+  number: null,
+  same_acquisition_as: null,
+  slice_thickness_mm: null,
+  slice_spacing_mm: null,
+};
+
 export const PROCEDURE: Procedure = {
   id: "p",
   patient_id: "1",

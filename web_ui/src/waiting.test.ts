@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { SERIES } from "./testing";
 import { waitingFor } from "./waiting";
 import type { Procedure } from "./wire";
 
@@ -6,14 +7,10 @@ type Series = Procedure["series"][number];
 
 function series(modality: string, changes: Partial<Series> = {}): Series {
   return {
-    series_instance_uid: "1.2",
-    description: "",
+    ...SERIES,
     modality,
-    role: null,
     status: modality === "CT" ? "final" : "stored",
     slices: 1,
-    reason: null,
-    acquired_at: null,
     ...changes,
   };
 }
