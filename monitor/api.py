@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__, messages
 from monitor.artefact import ArtefactError
+from monitor.body_limit import BodyLimit
 from monitor.calls import answer_of, check_origin, same_origin
 from monitor.decisions import CommandError
 from monitor.routes_decisions import BY, add_decision_routes
@@ -119,6 +120,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         responses={"default": {"model": messages.ErrorAnswer}},
     )
+    app.add_middleware(BodyLimit, streamed=("/structure-file",))
     app.add_middleware(_LocalHostOnly)
     _handle_errors(app)
     _add_health(app, backend)

@@ -254,6 +254,13 @@ class StructuresSection(_Section):
         return None
 
 
+class PluginsSection(_Section):
+    """Programs of the site's own."""
+
+    structures: str = Field("", max_length=200)
+    timeout_s: float = Field(120.0, gt=0, le=3600)
+
+
 class ProcedureSection(_Section):
     """The life of a procedure."""
 
@@ -281,6 +288,7 @@ class Settings(BaseSettings):
     alerts: AlertsSection = AlertsSection()
     structures: StructuresSection = StructuresSection()
     procedure: ProcedureSection = ProcedureSection()
+    plugins: PluginsSection = PluginsSection()
 
     @model_validator(mode="after")
     def _tls_has_its_files(self) -> Self:

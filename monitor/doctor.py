@@ -11,6 +11,7 @@ from pathlib import Path
 from dicom_listener import client
 from dicom_listener.nodes import CallCode, CallError, Node, Ourselves
 from dicom_listener.tls import TlsError, server_context
+from monitor import plugin
 from monitor.certificates import CertificateError, valid_until
 from monitor.config import Settings
 from monitor.journal import Journal, JournalError
@@ -69,6 +70,8 @@ def examine(settings: Settings, peers: Sequence[Node]) -> Iterator[Check]:
     yield _port("Page's port", settings.web.host, settings.web.port, "web.port")
     yield _page()
     yield _clock()
+    if settings.plugins.structures:
+        yield _plugin(settings.plugins.structures)
     try:
         known = [*peer_nodes(settings), *archive_nodes(settings)]
         worklist = worklist_node(settings)
@@ -135,6 +138,12 @@ def _clock() -> Check:
     now = datetime.now().astimezone()
     mend = "Set the clock; ages of scans are computed from it."
     return Check("Clock", now > SANE_SINCE, f"{now:%Y-%m-%d %H:%M:%S %z}", mend)
+
+
+def _plugin(name: str) -> Check:
+    why = plugin.problem(name)
+    mend = "See plugins.structures; marking by hand works without it."
+    return Check("Plug-in for structures", not why, why or f"{name} can run", mend)
 
 
 def certificates(settings: Settings) -> Check:

@@ -20,6 +20,7 @@ from monitor.marking_messages import (
 )
 from monitor.mask_codec import MaskError, decode, encode
 from monitor.planning_scan import PlanningGrid, PlanningScans, Source
+from monitor.plugin import Plugin, run
 from monitor.rasterising import GridShape, rasterise
 from monitor.side_process import SideError, SideProcess
 from monitor.versions import ToRead, Version
@@ -44,16 +45,21 @@ class Marking:
     ----------
     storage
         The storage directory.
+    plugin
+        The site's own program; none by default.
     """
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: Path, plugin: Plugin | None = None) -> None:
         self._folder = storage / FOLDER
+        self._plugin = plugin or Plugin()
+        self._beside = SideProcess("the plug-in")
         self._process = SideProcess("marking")
         self._scans = PlanningScans(self._process)
 
     def close(self) -> None:
         """End what runs beside."""
         self._process.close()
+        self._beside.close()
 
     def scan(self, source: Source) -> PlanningScan:
         """The grid of a scan."""
@@ -83,7 +89,7 @@ class Marking:
             There is nothing to propose.
         """
         if body.method == "plug-in":
-            raise CommandError("no_proposal", "No program that finds structures is set up.")
+            return self._by_plugin(source)
         grid = self._scans.grid(source)
         if body.seed_lps_mm is None:
             raise CommandError("no_proposal", "Click into the structure first.")
@@ -100,6 +106,25 @@ class Marking:
         one = ProposedStructure(name=name, kind=body.kind, mask=mask, volume_ml=found.volume_ml)
         return StructureProposal(
             mask=mask, volume_ml=found.volume_ml, text=found.text, structures=[one]
+        )
+
+    def _by_plugin(self, source: Source) -> StructureProposal:
+        plugin = self._plugin
+        if not plugin.name:
+            raise CommandError("no_proposal", "No program that finds structures is set up.")
+        paths = source.paths, source.decoded
+        try:
+            found = self._beside.run(plugin.timeout_s, run, plugin, *paths)
+        except SideError as error:
+            raise CommandError("no_proposal", f"The plug-in failed: {error}") from error
+        if isinstance(found, str):
+            raise CommandError("no_proposal", found)
+        if not found:
+            raise CommandError("no_proposal", "The plug-in found nothing in this scan.")
+        text = f"Found by {plugin.name}. Check each outline on every slice before it is saved."
+        first = found[0]
+        return StructureProposal(
+            mask=first.mask, volume_ml=first.volume_ml, text=text, structures=found
         )
 
     def keep(self, source: Source, body: StructuresBody) -> StructuresSaved:

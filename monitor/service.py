@@ -18,6 +18,7 @@ from monitor.journal_writer import JournalWriter
 from monitor.marking import Marking
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
+from monitor.plugin import Plugin
 from monitor.receiver import ReceiverStatus
 from monitor.starting import StartError
 from monitor.stream import Data, Stream
@@ -85,7 +86,7 @@ class Service:
         self.pipeline.trouble.problem = lambda: self.receiver_status().problem
         self.stream = Stream(self.clock, self.pipeline.snapshot)
         tidy(storage.directory)
-        self._marking = Marking(storage.directory)
+        self._marking = Marking(storage.directory, Plugin.of(self.settings))
         self._desk = Desk(self.pipeline, self.journal, self.clock)
         self._backend = self._make_backend()
         try:

@@ -2,26 +2,26 @@
 
 Without contrast medium a renal tumour differs from its kidney by a few HU, less than either varies
 from place to place, and a region that grows by limits alone leaks into the kidney. So an ellipsoid
-is fitted first: against fat its surface is seen plainly; towards the kidney a difference is followed
-as far as it is large (region competition, Zhu and Yuille 1996), and without one a usual size and
+is fitted first. Against fat its surface is seen plainly; towards the kidney a difference is
+followed where it is large (region competition, Zhu and Yuille 1996). Without one a usual size and
 roundness decide, or the radii that a person has given. Then the region grows to what the image
 shows, within a few millimetres of it.
 
 The result is a proposal: a person looks at it and corrects it before anything is measured by it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, optimize
 
 from segmentation.sampling import grid_around, resample
 from segmentation.volume import Volume
 
-REACH_MM = 48.0
-"""How far from the seed is looked; tumours treated with cryoablation are below 70 mm."""
+REACH_MM = 10.0
+REACH_RADII = 2.2
+"""How far from the seed is looked, in mm and in radii."""
 
 STEP_MM = 2.0
 SMOOTH_MM = 1.2
@@ -108,7 +108,7 @@ class Proposal:
         return f"{size} Check its outline on every slice."
 
 
-def ellipsoid(scan: Volume, centre_lps_mm: Sequence[float], radii_mm: Sequence[float]) -> Proposal:
+def ellipsoid(scan: Volume, centre_lps_mm: ArrayLike, radii_mm: ArrayLike) -> Proposal:
     """The voxels of an ellipsoid whose axes are those of the patient.
 
     Raises
@@ -125,9 +125,7 @@ def ellipsoid(scan: Volume, centre_lps_mm: Sequence[float], radii_mm: Sequence[f
     return _proposal(scan, mask, None)
 
 
-def grow(
-    scan: Volume, seed_lps_mm: Sequence[float], radii_mm: Sequence[float] | None = None
-) -> Proposal:
+def grow(scan: Volume, seed_lps_mm: ArrayLike, radii_mm: ArrayLike | None = None) -> Proposal:
     """The tumour round a point, as far as the image tells.
 
     Parameters
@@ -156,11 +154,12 @@ class _Fit:
     """An ellipsoid |axes (x - centre)| < 1 that parts the tumour from what lies round it."""
 
     def __init__(self, scan: Volume, seed: F64, hint_mm: float | None) -> None:
-        clipped = _clipped(scan.crop_around(seed, REACH_MM + 4))
-        grid = grid_around(scan, seed[None], REACH_MM, STEP_MM)
+        reach_mm = REACH_MM + REACH_RADII * (hint_mm or USUAL_RADIUS_MM)
+        clipped = _clipped(scan.crop_around(seed, reach_mm + 4))
+        grid = grid_around(scan, seed[None], reach_mm, STEP_MM)
         smooth = ndimage.gaussian_filter(resample(clipped, grid).array, SMOOTH_MM / STEP_MM)
         points = _points(grid, tuple(slice(0, n) for n in smooth.shape))
-        near = ((points - seed) ** 2).sum(axis=-1) < REACH_MM**2
+        near = ((points - seed) ** 2).sum(axis=-1) < reach_mm**2
         soft = (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
         self._rim: F64 = np.asarray(
             (soft & ndimage.binary_dilation(smooth < SOFT_TISSUE_HU[0], iterations=RIM))[near],
@@ -298,7 +297,7 @@ def _packed(matrix: F64) -> F64:
     return np.array([m[0, 0], m[1, 1], m[2, 2], m[0, 1], m[0, 2], m[1, 2]])
 
 
-def _checked_seed(scan: Volume, seed: Sequence[float]) -> F64:
+def _checked_seed(scan: Volume, seed: ArrayLike) -> F64:
     point = np.asarray(seed, dtype=np.float64)
     if point.shape != (3,) or not np.isfinite(point).all():
         raise ProposalError("The point has no three coordinates.")
@@ -308,7 +307,7 @@ def _checked_seed(scan: Volume, seed: Sequence[float]) -> F64:
     return point
 
 
-def _checked_radii(radii_mm: Sequence[float]) -> F64:
+def _checked_radii(radii_mm: ArrayLike) -> F64:
     radii = np.asarray(radii_mm, dtype=np.float64)
     whole = radii.shape == (3,) and bool(np.isfinite(radii).all())
     if not whole or radii.min() < RADII_MM[0] or radii.max() > RADII_MM[1]:
