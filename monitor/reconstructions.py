@@ -29,7 +29,7 @@ _SHARP_NAMES: Final = re.compile(r"LUNG|BONE|BONE ?PLUS|EDGE|ULTRA|HD ?\w+|[DEL]
 
 _METAL: Final = re.compile(
     r"\bI-?MAR\w*|\bO-?MAR\b|\bSE-?MAR\b|SMART[ _-]?MAR|METAL[ _-]?ARTE?I?FACT"
-    r"|(?<![\w.-])(?<!\d )MAR(?![\w.]|[ -]?\d)"
+    r"|(?<![\w.-])(?<!\d )MAR(?![\w.]|[ -]?\d{1,4}\b)"
 )
 """iMAR (Siemens), O-MAR (Philips), SEMAR (Canon), Smart MAR (GE), or MAR alone, but not the month
 of a date (12-MAR, MAR 2026)."""

@@ -194,11 +194,12 @@ def _places(planes: Sequence[SlicePlane]) -> int:
 
 
 def _box(planes: Sequence[SlicePlane]) -> Box:
-    corners = []
-    for plane in planes:
-        position = np.array(plane.position)
-        row = np.array(plane.orientation[:3]) * plane.pixel_spacing[1] * (plane.columns - 1)
-        column = np.array(plane.orientation[3:]) * plane.pixel_spacing[0] * (plane.rows - 1)
-        corners += [position, position + row, position + column, position + row + column]
-    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    corner = np.array([plane.position for plane in planes], dtype=np.float64)
+    cosines = np.array([plane.orientation for plane in planes], dtype=np.float64)
+    sizes = np.array(
+        [(p.pixel_spacing[1] * (p.columns - 1), p.pixel_spacing[0] * (p.rows - 1)) for p in planes]
+    )
+    row, column = cosines[:, :3] * sizes[:, :1], cosines[:, 3:] * sizes[:, 1:]
+    corners = np.concatenate([corner, corner + row, corner + column, corner + row + column])
+    low, high = corners.min(axis=0), corners.max(axis=0)
     return tuple(low.tolist()), tuple(high.tolist())
