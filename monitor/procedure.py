@@ -282,6 +282,8 @@ class Procedure:
         uses = {use for record, before in changed for use in (before.use, record.purpose.use)}
         uids = {record.uid for record, _ in changed}
         if self.baseline_uid is not None and (self.baseline_uid in uids or uses & _GROUNDS):
+            if self.baseline_uid in uids or "baseline" in uses:  # it is searched for again
+                self.baseline_uid, self.ice_seen = None, False
             self._measure_anew()
             return
         for record, _ in changed:
