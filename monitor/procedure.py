@@ -288,7 +288,12 @@ class Procedure:
             return
         for record, _ in changed:
             self._judge_again(record)
-        measured = [record for record, _ in changed if record.role is Role.MONITORING]
+        judged = [record for record, _ in changed if record.role is not None]
+        measured = [
+            record
+            for record in judged
+            if record.role is Role.MONITORING or record.purpose.use != "ignored"
+        ]
         if measured:
             self._judge_again_from(min(measured, key=lambda record: record.order))
 

@@ -46,8 +46,10 @@ def choose(service: RunningService, uid: str, role: str | None) -> Any:
 
 
 def measured(service: RunningService) -> dict[str, dict[str, Any]]:
-    """Scans with figures."""
+    """Scans with figures; those under way keep everyone waiting."""
     found = {m["series_instance_uid"]: m for m in service.measurements()}
+    if any(r["code"] == "recomputing" for m in found.values() for r in m["reasons"]):
+        return {}
     return {uid: m for uid, m in found.items() if m["tumour"] is not None}
 
 
