@@ -110,7 +110,7 @@ class Course:
         """Of each series, by number: its role, and the first reason."""
         return {
             number(m.series_instance_uid): f"{m.role} {m.reasons[0].code if m.reasons else 'final'}"
-            for m in self.procedure.measurements
+            for m in self.procedure.results
         }
 
 
@@ -145,12 +145,12 @@ def test_a_better_twin_that_comes_late() -> None:
         course.come(scan(*which))
     course.come(scan(9, FIRST[1], **REDUCED))
     assert course.shown[9] == "monitoring metal_artefact_reduction"
-    first = course.procedure.measurements[-1].id
+    first = list(course.procedure.results)[-1].id
     course.come(scan(*FIRST))
     assert course.jobs == ["measure 3"]
     assert course.shown[9] == "ignored metal_artefact_reduction"
     assert course.shown[3] == "monitoring final"
-    known = {number(m.series_instance_uid): m for m in course.procedure.measurements}
+    known = {number(m.series_instance_uid): m for m in course.procedure.results}
     assert known[9].supersedes == first
 
 

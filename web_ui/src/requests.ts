@@ -1,4 +1,4 @@
-/** The two things a person can tell the service from this page. */
+/** What a person can tell the service from these pages. */
 
 import { errorText } from "./wire";
 import type { PhaseName, StructureSource } from "./wire";
@@ -51,6 +51,18 @@ export async function sendPlanningFile(procedureId: string, file: File): Promise
   const said: unknown = await answer.json().catch(() => null);
   if (answer.ok) return said as StructureSource;
   throw new Error(errorText(said) ?? `The service refused (${answer.status}).`);
+}
+
+/** What a series is for; null gives it back to the rules. */
+export function chooseRole(
+  procedureId: string,
+  seriesUid: string,
+  role: "planning" | "baseline" | "monitoring" | "ignored" | null,
+): Promise<void> {
+  const procedure = encodeURIComponent(procedureId);
+  return post(`/api/v1/procedures/${procedure}/series/${encodeURIComponent(seriesUid)}/role`, {
+    role,
+  });
 }
 
 /** The words for people of whatever was thrown. */

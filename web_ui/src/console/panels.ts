@@ -4,6 +4,7 @@ import type { Component } from "svelte";
 
 import type { Live } from "../live.svelte";
 import StructuresDrop from "./StructuresDrop.svelte";
+import SeriesPanel from "./SeriesPanel.svelte";
 
 export interface Panel {
   /** The part of the address after #. */
@@ -14,4 +15,5 @@ export interface Panel {
 
 export const PANELS: readonly Panel[] = [
   { id: "planning", title: "Planning files", component: StructuresDrop },
+  { id: "series", title: "Series", component: SeriesPanel },
 ];
