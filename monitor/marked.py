@@ -10,6 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import numpy as np
 from pydantic import ValidationError
@@ -25,6 +26,9 @@ from segmentation.structures import Structure, StructureError, solid_from_mask
 
 FOLDER: Final = "marked"
 """Of these files, in the storage directory."""
+
+PART: Final = ".part"
+"""Ends the name of a file that is being written."""
 
 MAXIMUM_FILE_BYTES: Final = 160 << 20
 
@@ -93,7 +97,7 @@ def save(folder: Path, content: MarkedFile) -> str:
     text = content.model_dump_json().encode()
     digest = sha256(text).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    path, partial = path_of(folder, digest), folder / f"{digest}.{os.getpid()}.part"
+    path, partial = path_of(folder, digest), folder / f"{uuid4().hex}{PART}"
     try:
         with partial.open("wb") as file:
             file.write(text)
@@ -109,6 +113,12 @@ def save(folder: Path, content: MarkedFile) -> str:
     finally:
         os.close(directory)
     return digest
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a killed service has left half written."""
+    for path in folder.glob(f"*{PART}"):
+        path.unlink(missing_ok=True)
 
 
 def path_of(folder: Path, digest: str) -> Path:

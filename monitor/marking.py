@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from monitor.decisions import CommandError, StructuresSaved
-from monitor.marked import FOLDER, MarkedFile, geometry_of, load, save
+from monitor.marked import FOLDER, MarkedFile, geometry_of, load, save, tidy
 from monitor.marking_messages import (
     MarkedStructure,
     PlanningScan,
@@ -51,6 +51,7 @@ class Marking:
 
     def __init__(self, storage: Path, plugin: Plugin | None = None) -> None:
         self._folder = storage / FOLDER
+        tidy(self._folder)
         self._plugin = plugin or Plugin()
         self._beside = SideProcess("the plug-in")
         self._process = SideProcess("marking")

@@ -328,6 +328,7 @@ def test_versions_hold_over_a_restart(
         assert page.post("structures/1/use").status_code == 200
         until(lambda: [v["in_use"] for v in page.versions()] == [True, False], "the first")
         before = page.versions()
+    (folder / "marked" / "half.part").write_text("{")
     with service_in(folder) as web:
         until(lambda: candidates(web), "the scan")
         page = opened(web)
