@@ -395,6 +395,8 @@ class View(Wire):
     ``x`` grows to the right of the picture and ``y`` downwards, both from the picture's upper left
     corner in mm; the picture ``image`` covers ``width_mm`` by ``height_mm``. ``left``, ``right``,
     ``top`` and ``bottom`` are the patient directions at the picture's edges (A, P, L, R, H, F).
+    ``origin_lps_mm`` is the upper left corner in the scan's frame, ``right_lps`` and ``down_lps``
+    are unit vectors in which x and y grow.
     """
 
     plane: Literal["axial", "coronal", "sagittal"]
@@ -405,6 +407,9 @@ class View(Wire):
     right: str
     top: str
     bottom: str
+    origin_lps_mm: Point
+    right_lps: Point
+    down_lps: Point
     worst_point: tuple[float, float]
     outlines: list[Outline]
 

@@ -335,8 +335,8 @@ class Pipeline:
 
     def note(self, procedure: Procedure) -> None:
         """Write and send a procedure's own state."""
-        for doubted in procedure.results.take_doubted():
-            self.send(doubted)
+        for retold in procedure.results.take_retold():
+            self.send(retold)
         message = procedure.message()
         self._journal.procedure(message)
         self.send(message)

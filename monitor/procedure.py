@@ -262,7 +262,7 @@ class Procedure:
         if rejected != (bool(known.reasons) and known.reasons[0].code == "rejected"):
             self._judge_again_from(record)
         else:
-            self.results.put(self.reviews.shown(known))
+            self.results.review(self.reviews.shown(known))
 
     def _judge_again_from(self, first: SeriesRecord) -> None:
         """A scan and the monitoring scans after it are judged again."""

@@ -19,7 +19,7 @@ class Results:
         self._before: dict[str, tuple[Measurement, int]] = {}
         self._again: set[str] = set()
         self._again_total = 0
-        self._doubted: list[str] = []
+        self._retold: list[str] = []
 
     def __iter__(self) -> Iterator[Measurement]:
         return iter(self._held)
@@ -84,17 +84,24 @@ class Results:
             self._again.add(series_uid)
             self._again_total += 1
         if self.doubt(series_uid, RECOMPUTING) is not None:
-            self._doubted.append(series_uid)
+            self._retold.append(series_uid)
 
     def measured(self, measurement: Measurement) -> None:
         """It was judged, once more or for the first time."""
-        self._again.discard(measurement.series_instance_uid)
+        uid = measurement.series_instance_uid
+        self._again.discard(uid)
+        self._retold = [other for other in self._retold if other != uid]
         self.put(measurement)
 
-    def take_doubted(self) -> list[Measurement]:
-        """Measurements that wait to be made again since the last call."""
-        uids, self._doubted = self._doubted, []
-        return [m for uid in uids if uid in self._again and (m := self.of(uid)) is not None]
+    def review(self, measurement: Measurement) -> None:
+        """The same measurement, of which a person has now said something."""
+        self.put(measurement)
+        self._retold.append(measurement.series_instance_uid)
+
+    def take_retold(self) -> list[Measurement]:
+        """Measurements that wait to be made again, or were approved, since the last call."""
+        uids, self._retold = self._retold, []
+        return [m for uid in uids if (m := self.of(uid)) is not None]
 
     @property
     def recomputing(self) -> Recomputing | None:

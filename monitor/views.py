@@ -118,6 +118,9 @@ def _view(artefact: Artefact, plane: Plane, measurement_id: str) -> messages.Vie
         right=_letter(frame.right),
         top=_letter(-frame.down),
         bottom=_letter(frame.down),
+        origin_lps_mm=_point(frame.corner),
+        right_lps=_point(frame.right),
+        down_lps=_point(frame.down),
         worst_point=frame.place(artefact.worst_point_lps_mm),
         outlines=outlines,
     )
@@ -140,6 +143,11 @@ def _curves(
         for line in lines
         if len(line) >= SMALLEST_CURVE_POINTS
     ]
+
+
+def _point(values: NDArray[np.float64]) -> messages.Point:
+    x, y, z = values.tolist()
+    return x, y, z
 
 
 def _letter(direction: NDArray[np.float64]) -> str:

@@ -103,7 +103,7 @@ def test_a_rejected_scan_has_no_figures_and_later_ones_do_not_rest_on_it(case: R
     before = case.of(SECOND)
     case.review(SECOND, "rejected", "The patient moved.")
     # What came after it is doubted until it is measured again.
-    assert [m.series_instance_uid for m in case.procedure.results.take_doubted()] == [
+    assert [m.series_instance_uid for m in case.procedure.results.take_retold()] == [
         uid(SECOND),
         uid(THIRD),
     ]

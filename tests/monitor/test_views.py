@@ -82,6 +82,16 @@ def test_directions_are_the_patients(scan: MadeScan) -> None:
         assert view.left + view.right + view.top + view.bottom == LETTERS[view.plane]
 
 
+def test_a_point_of_a_picture_is_a_point_of_the_patient(scan: MadeScan) -> None:
+    """What is clicked is meant: the mark of the worst point leads back to it."""
+    for view in views(scan.artefact, "m").views:
+        assert (view.right_lps, view.down_lps) == tuple(tuple(a) for a in AXES[view.plane])
+        x, y = view.worst_point
+        right, down = np.array(view.right_lps), np.array(view.down_lps)
+        clicked = np.array(view.origin_lps_mm) + x * right + y * down
+        assert clicked == pytest.approx(WORST_LPS_MM, abs=1e-9)
+
+
 def test_outlines_are_circles_where_they_should_be(scan: MadeScan) -> None:
     seen = 0
     for view in views(scan.artefact, "m").views:

@@ -1916,16 +1916,30 @@ export interface components {
          *     ``x`` grows to the right of the picture and ``y`` downwards, both from the picture's upper left
          *     corner in mm; the picture ``image`` covers ``width_mm`` by ``height_mm``. ``left``, ``right``,
          *     ``top`` and ``bottom`` are the patient directions at the picture's edges (A, P, L, R, H, F).
+         *     ``origin_lps_mm`` is the upper left corner in the scan's frame, ``right_lps`` and ``down_lps``
+         *     are unit vectors in which x and y grow.
          */
         readonly View: {
             /** Bottom */
             readonly bottom: string;
+            /** Down Lps */
+            readonly down_lps: readonly [
+                number,
+                number,
+                number
+            ];
             /** Height Mm */
             readonly height_mm: number;
             /** Image */
             readonly image: string;
             /** Left */
             readonly left: string;
+            /** Origin Lps Mm */
+            readonly origin_lps_mm: readonly [
+                number,
+                number,
+                number
+            ];
             /** Outlines */
             readonly outlines: readonly components["schemas"]["Outline"][];
             /**
@@ -1935,6 +1949,12 @@ export interface components {
             readonly plane: "axial" | "coronal" | "sagittal";
             /** Right */
             readonly right: string;
+            /** Right Lps */
+            readonly right_lps: readonly [
+                number,
+                number,
+                number
+            ];
             /** Top */
             readonly top: string;
             /** Width Mm */

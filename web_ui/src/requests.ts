@@ -1,4 +1,4 @@
-/** What a person can tell the service from these pages. */
+/** What a person can tell the service from these pages, and what the pages ask it. */
 
 import { errorText } from "./wire";
 import type { PhaseName, StructureSource } from "./wire";
@@ -6,22 +6,36 @@ import type { PhaseName, StructureSource } from "./wire";
 /** Longer than any healthy answer; then the person must hear that nothing is known to be done. */
 const ANSWER_WITHIN_MS = 8000;
 
-/** @throws Error with a sentence for people. */
-async function post(path: string, body: unknown): Promise<void> {
+/** The service's answer to a call that it has not refused. @throws Error with a sentence for people. */
+export async function answered(
+  path: string,
+  request: RequestInit = {},
+  withinMs = ANSWER_WITHIN_MS,
+): Promise<Response> {
+  const within = AbortSignal.timeout(withinMs);
+  const signal = request.signal ? AbortSignal.any([request.signal, within]) : within;
   let answer: Response;
   try {
-    answer = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-    });
+    answer = await fetch(path, { ...request, signal });
   } catch {
     throw new Error("The service did not answer.");
   }
-  if (answer.ok) return;
+  if (answer.ok) return answer;
   const refusal: unknown = await answer.json().catch(() => null);
   throw new Error(errorText(refusal) ?? `The service refused (${answer.status}).`);
+}
+
+/** A body to be posted. */
+export function posted(body: unknown): RequestInit {
+  return {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  };
+}
+
+async function post(path: string, body: unknown): Promise<void> {
+  await answered(path, posted(body));
 }
 
 export function acknowledge(alertId: string): Promise<void> {

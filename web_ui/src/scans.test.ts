@@ -69,6 +69,20 @@ function series(role: Series["role"]): Series {
   return { ...SERIES, series_instance_uid: String(role), role };
 }
 
+test("scans that are measured again are told of while none arrives", () => {
+  const again: Procedure = { ...PROCEDURE, recomputing: { done: 3, total: 10 } };
+  expect(progressOf(null, again, [])).toEqual({ text: "Measuring again: 3 of 10", fraction: 0.3 });
+  expect(progressOf(null, PROCEDURE, [])).toBeUndefined();
+  const slices = {
+    procedure_id: "p",
+    series_instance_uid: "new",
+    received: 34,
+    expected: 60,
+    complete: false,
+  };
+  expect(progressOf(slices, again, [])?.text).toBe("Scan arriving: 34 of 60 slices");
+});
+
 test("what is waited for follows the procedure", () => {
   const bare: Procedure = { ...PROCEDURE, structures: [] };
   const hilumOnly = { ...PROCEDURE, structures: PROCEDURE.structures.slice(1), series: [series(null)] };

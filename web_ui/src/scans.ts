@@ -40,12 +40,32 @@ export function currentScan(scans: readonly Scan[]): Scan | undefined {
   return scans.at(-1);
 }
 
-/** "Scan 7 arriving: 34 of 60 slices", and how far (0 to 1, or undefined where it isn't known). */
+interface Progress {
+  readonly text: string;
+  /** How far, 0 to 1; undefined where it isn't known. */
+  readonly fraction: number | undefined;
+}
+
+/** "Scan 7 arriving: 34 of 60 slices", or else "Measuring again: 3 of 10". */
 export function progressOf(
   progress: ScanProgress | null,
   procedure: Procedure | null,
   scans: readonly Scan[],
-): { text: string; fraction: number | undefined } | undefined {
+): Progress | undefined {
+  return arriving(progress, procedure, scans) ?? measuringAgain(procedure);
+}
+
+function measuringAgain(procedure: Procedure | null): Progress | undefined {
+  if (!procedure?.recomputing) return undefined;
+  const { done, total } = procedure.recomputing;
+  return { text: `Measuring again: ${done} of ${total}`, fraction: done / total };
+}
+
+function arriving(
+  progress: ScanProgress | null,
+  procedure: Procedure | null,
+  scans: readonly Scan[],
+): Progress | undefined {
   if (!progress || !procedure || progress.procedure_id !== procedure.id) return undefined;
   const uid = progress.series_instance_uid;
   const known = scans.find((scan) => scan.measurement.series_instance_uid === uid);

@@ -28,6 +28,10 @@ export type TimeSpan = Schemas["TimeSpan"];
 export type View = Schemas["View"];
 export type Views = Schemas["Views"];
 
+export type Decision = Schemas["Decision"];
+export type ScheduledStep = Schemas["ScheduledStep"];
+export type Worklist = Schemas["Worklist"];
+
 /** A message or answer that is not what the service's schema says. */
 export class InvalidMessage extends Error {
   override readonly name = "InvalidMessage";
@@ -84,6 +88,17 @@ export function parseViews(value: unknown): Views {
   const fault = firstFault(viewsAnswer, value);
   if (fault !== undefined) throw new InvalidMessage(fault);
   return value as Views;
+}
+
+const validators = new Map<keyof Schemas, Validator>();
+
+/** An answer as the schema has published it. @throws InvalidMessage for anything else. */
+export function checked<Name extends keyof Schemas>(name: Name, value: unknown): Schemas[Name] {
+  let validator = validators.get(name);
+  if (!validator) validators.set(name, (validator = validatorOf(name)));
+  const fault = firstFault(validator, value);
+  if (fault !== undefined) throw new InvalidMessage(fault);
+  return value as Schemas[Name];
 }
 
 /** The sentence of a refused call, or undefined where the answer is not of that shape. */

@@ -3,8 +3,10 @@
 import type { Component } from "svelte";
 
 import type { Live } from "../live.svelte";
-import StructuresDrop from "./StructuresDrop.svelte";
+import ProcedurePanel from "./ProcedurePanel.svelte";
+import ScansPanel from "./ScansPanel.svelte";
 import SeriesPanel from "./SeriesPanel.svelte";
+import StructuresDrop from "./StructuresDrop.svelte";
 
 export interface Panel {
   /** The part of the address after #. */
@@ -14,6 +16,8 @@ export interface Panel {
 }
 
 export const PANELS: readonly Panel[] = [
+  { id: "procedure", title: "Procedure", component: ProcedurePanel },
   { id: "planning", title: "Planning files", component: StructuresDrop },
   { id: "series", title: "Series", component: SeriesPanel },
+  { id: "scans", title: "Scans", component: ScansPanel },
 ];
