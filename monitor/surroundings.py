@@ -81,10 +81,15 @@ class Surroundings:
         """Who is scheduled, as last heard."""
         if self._worklist is None:
             return Worklist(
-                asked_at=None, problem="No worklist is configured.", more=False, steps=[]
+                configured=False,
+                asked_at=None,
+                problem="No worklist is configured.",
+                more=False,
+                steps=[],
             )
         state = self._worklist.current()
         return Worklist(
+            configured=True,
             asked_at=state.asked_at,
             problem=state.problem or None,
             more=state.more,

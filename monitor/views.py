@@ -15,6 +15,7 @@ from PIL import Image
 
 from monitor import messages
 from monitor.artefact import Artefact
+from monitor.wire import Point
 from segmentation.rigid import Rigid
 from segmentation.sampling import sample
 from segmentation.volume import Volume
@@ -145,7 +146,7 @@ def _curves(
     ]
 
 
-def _point(values: NDArray[np.float64]) -> messages.Point:
+def _point(values: NDArray[np.float64]) -> Point:
     x, y, z = values.tolist()
     return x, y, z
 

@@ -24,6 +24,7 @@ class ScheduledStep(Wire):
 class Worklist(Wire):
     """Who is scheduled, as the worklist has last answered."""
 
+    configured: bool
     asked_at: AwareDatetime | None
     problem: str | None
     more: bool

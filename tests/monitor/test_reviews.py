@@ -96,6 +96,8 @@ def test_an_approval_is_said_and_changes_nothing_else(case: Reviewed) -> None:
     assert review is not None
     assert (review.verdict, review.by, review.reason) == ("approved", "console", "Looks right.")
     assert case.of(SECOND).model_copy(update={"review": None}) == before
+    assert case.procedure.results.take_retold() == [case.of(SECOND)], "every page hears of it"
+    assert case.procedure.results.take_retold() == []
     assert case.step() is None
 
 

@@ -1982,6 +1982,8 @@ export interface components {
         readonly Worklist: {
             /** Asked At */
             readonly asked_at: string | null;
+            /** Configured */
+            readonly configured: boolean;
             /** More */
             readonly more: boolean;
             /** Problem */

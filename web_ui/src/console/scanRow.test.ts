@@ -24,7 +24,7 @@ test("without figures there are none, and why", () => {
     undefined,
     "NOT ASSESSABLE",
     "Moved.",
-    "not pressed",
+    "no phase",
   ]);
 });
 

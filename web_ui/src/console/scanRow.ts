@@ -45,7 +45,7 @@ export function rowOf(measurement: Measurement, procedure: Procedure | null): Ro
   const { phase, elapsed_freeze_s: elapsed, review } = measurement;
   const clock = elapsed === null ? "" : ` ${clockText(elapsed)}`;
   return {
-    phase: phase === null ? "not pressed" : PHASES[phase] + clock,
+    phase: phase === null ? "no phase" : PHASES[phase] + clock,
     margin: figureOf(measurement.tumour?.margin_mm),
     hilum: figureOf(hilumOf(measurement, procedure)?.distance_mm),
     state: stateOf(measurement),
