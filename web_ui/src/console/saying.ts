@@ -9,6 +9,16 @@ function quoted(text: string): string {
   return text ? `: “${text}”` : "";
 }
 
+/** Those of which no more is to be said; what a newer service has is told by its name. */
+const OTHERS: Readonly<Record<string, string>> = {
+  structures_dropped: "dropped a planning file on the page",
+  phase_taken_back: "took the press of a phase back",
+  phase_moved: "moved the beginning of a phase",
+  phase_offer_dismissed: "dismissed a phase that was offered",
+  probe_removed: "removed a probe that is none",
+  probe_restored: "put a removed probe back",
+};
+
 /** "rejected scan 3: “Artefact”"; who has done it is said before. */
 export function decisionText(what: What, nameOf: (seriesUid: string) => string): string {
   switch (what.kind) {
@@ -36,7 +46,7 @@ export function decisionText(what: What, nameOf: (seriesUid: string) => string):
       return `gave ${name} the role ${what.role}${quoted(what.note)}`;
     }
     default:
-      return (what as { kind: string }).kind.replaceAll("_", " ");
+      return OTHERS[what.kind] ?? String(what.kind).replaceAll("_", " ");
   }
 }
 
