@@ -30,6 +30,7 @@ from monitor.calls import answer_of, check_origin, same_origin
 from monitor.decisions import CommandError
 from monitor.routes_decisions import BY, add_decision_routes
 from monitor.routes_dropped import add_dropped_routes
+from monitor.routes_phases import add_phase_routes
 from monitor.routes_roles import add_role_routes
 from monitor.routes_structures import add_structures_routes
 from monitor.segmentation_object import SegmentationError
@@ -56,6 +57,9 @@ STATUS = {
     "other_frame": 409,
     "is_planning": 409,
     "procedure_closed": 409,
+    "bad_time": 422,
+    "phase_changed": 409,
+    "no_such_offer": 404,
     "no_reason": 422,
     "no_such_version": 404,
     "no_scan": 409,
@@ -86,14 +90,6 @@ class AcknowledgeBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     note: str | None = Field(None, max_length=2000)
-
-
-class PhaseBody(BaseModel):
-    """Body of a pressed phase."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    phase: messages.PhaseName
 
 
 def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
@@ -130,6 +126,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
     add_structures_routes(app, backend)
     add_role_routes(app, backend)
     add_dropped_routes(app, backend)
+    add_phase_routes(app, backend)
     _add_stream(app, backend)
     _describe_stream(app)
     if page is not None:
@@ -265,12 +262,6 @@ def _add_commands(app: FastAPI, backend: WebBackend) -> None:
         check_origin(request)
         note = body.note if body is not None else None
         return await answer_of(lambda: backend.desk.acknowledge(alert_id, BY, note))
-
-    @app.post("/api/v1/procedures/{procedure_id}/phase")
-    async def phase(request: Request, procedure_id: str, body: PhaseBody) -> messages.Phase:
-        """The radiographer pressed freeze, thaw or idle."""
-        check_origin(request)
-        return await answer_of(lambda: backend.desk.press_phase(procedure_id, body.phase))
 
 
 def _add_stream(app: FastAPI, backend: WebBackend) -> None:

@@ -26,6 +26,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from monitor.phase_messages import PhaseName, ProtocolStep
+
 ENVIRONMENT_PREFIX = "ICEMARGIN__"
 
 
@@ -225,6 +227,38 @@ class AnalysisSection(_Section):
     timeout_s: float = Field(10.0, gt=0)
 
 
+def protocol_step(text: str) -> ProtocolStep:
+    """A step of the protocol from its text, as in "freeze 10": minutes.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    found = re.fullmatch(r"(freeze|thaw) (\d{1,3}(?:\.\d+)?)", text)
+    if found is None or not 0 < float(found[2]) <= LONGEST_STEP_MIN:
+        raise ValueError(
+            f"not a phase and its minutes, as in freeze 10 (at most {LONGEST_STEP_MIN:.0f})"
+        )
+    phase: Literal[PhaseName.FREEZE, PhaseName.THAW] = (
+        PhaseName.FREEZE if found[1] == "freeze" else PhaseName.THAW
+    )
+    return ProtocolStep(phase=phase, planned_s=60 * float(found[2]))
+
+
+def _protocol_text(text: str) -> str:
+    protocol_step(text)
+    return text
+
+
+ProtocolText = Annotated[str, AfterValidator(_protocol_text)]
+MAXIMUM_STEPS = 12
+"""More freezes and thaws than anybody plans."""
+
+LONGEST_STEP_MIN = 60.0
+"""A longer one is a typing error: 10 to 15 min are usual (domain facts, 3)."""
+
+
 class AlertsSection(_Section):
     """Site-set limits."""
 
@@ -266,6 +300,22 @@ class ProcedureSection(_Section):
 
     idle_close_s: float = Field(7200.0, gt=0)
     twin_rule: Literal["thin", "thick", "first"] = "thin"
+    protocol: list[ProtocolText] = Field(
+        ["freeze 10", "thaw 8", "freeze 10"], max_length=MAXIMUM_STEPS
+    )
+    clock_tolerance_s: float = Field(30.0, ge=5, le=600)
+
+    @model_validator(mode="after")
+    def _protocol_alternates(self) -> Self:
+        expected = [PhaseName.FREEZE, PhaseName.THAW] * MAXIMUM_STEPS
+        if any(step.phase is not one for step, one in zip(self.steps, expected, strict=False)):
+            raise ValueError("protocol: freeze comes first, and freeze and thaw take turns")
+        return self
+
+    @property
+    def steps(self) -> list[ProtocolStep]:
+        """The protocol."""
+        return [protocol_step(text) for text in self.protocol]
 
 
 class Settings(BaseSettings):

@@ -120,11 +120,42 @@ class ProcedureReopened(Wire):
     kind: Literal["reopen"] = "reopen"
 
 
+class PhaseTakenBack(Wire):
+    """The last press of a phase was a mistake: it has never been."""
+
+    kind: Literal["phase_taken_back"] = "phase_taken_back"
+    pressed_at: AwareDatetime
+
+
+class PhaseMoved(Wire):
+    """The last pressed phase began at another time."""
+
+    kind: Literal["phase_moved"] = "phase_moved"
+    pressed_at: AwareDatetime
+    since: AwareDatetime
+
+
+class PhaseOfferDismissed(Wire):
+    """What the ice seemed to do has not begun."""
+
+    kind: Literal["phase_offer_dismissed"] = "phase_offer_dismissed"
+    offer_id: str
+
+
 OfLife = ProcedureOpened | ProcedureClosed | ProcedureReopened
 """Decisions about the life of a procedure, which the room takes."""
 
+OfPhases = PhaseTakenBack | PhaseMoved | PhaseOfferDismissed
+"""Decisions about phases."""
+
 OfProcedure = (
-    ScanReviewed | ScanCorrected | StructuresSaved | StructuresUsed | StructuresDropped | RoleChosen
+    ScanReviewed
+    | ScanCorrected
+    | StructuresSaved
+    | StructuresUsed
+    | StructuresDropped
+    | RoleChosen
+    | OfPhases
 )
 """Decisions within a procedure, which it takes itself."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Timer
@@ -130,30 +131,33 @@ class Desk:
             )
         )
 
-    def press_phase(self, procedure_id: str, name: messages.PhaseName) -> "Future[messages.Phase]":
-        """The radiographer pressed freeze, thaw or idle; the same again changes nothing."""
+    def press_phase(
+        self, procedure_id: str, name: messages.PhaseName, since: datetime | None = None
+    ) -> "Future[messages.Phase]":
+        """The radiographer pressed freeze, thaw or idle; the same again changes nothing.
+
+        ``since`` is when it began, where that was earlier.
+        """
         now = self._clock.now()
 
         def after() -> tuple[messages.Phase, bool]:
             procedure = self._room.by_id(procedure_id)
             if procedure.state not in UNDER_WAY:
                 raise CommandError("procedure_closed", "The procedure is closed.")
-            known = len(procedure.phases)
-            phase = procedure.press(name, now)
-            changed = len(procedure.phases) > known
-            del procedure.phases[known:]
-            return phase, changed
+            phase = procedure.after_press(name, now, since)
+            return phase, phase not in procedure.phases.pressed
 
         def apply(phase: messages.Phase) -> None:
             procedure = self._room.by_id(procedure_id)
-            procedure.phases.append(phase)
+            procedure.press(phase)
             self._pipeline.send(phase)
+            self._pipeline.advance(procedure)
             self._pipeline.note(procedure)
 
         return self._enter(
             _Change(
                 f"phases {procedure_id}",
-                base=lambda: len(self._room.by_id(procedure_id).phases),
+                base=lambda: list(self._room.by_id(procedure_id).phases.pressed),
                 after=after,
                 write=self._journal.phase,
                 apply=apply,

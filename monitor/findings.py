@@ -75,7 +75,8 @@ def of_time(procedure: Procedure, now: datetime, overdue_s: float) -> Iterable[F
     newest = procedure.results.latest()
     since = phase.since
     if newest is not None:
-        since = max(since, newest.acquired_at)
+        # One that seems to have come before it was taken was not taken after it came.
+        since = max(since, min(newest.taken_at, newest.last_slice_received_at))
     waited_s = (now - since).total_seconds()
     present = phase.phase is PhaseName.FREEZE and waited_s > overdue_s
     text = f"No scan for more than {overdue_s / 60:.0f} min while freezing."

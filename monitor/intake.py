@@ -195,6 +195,8 @@ class Intake:
         record.ready = ready
         record.reopened = False
         record.received = ready.slices
+        if self._room.clocks.settle(record.sender):
+            procedure.judge_moments()
         self._tell_progress(procedure, ready.series_uid, ready.slices, ready.slices, complete=True)
         self._go_on(procedure)
 

@@ -29,7 +29,7 @@ class Context:
         That held when the scan was acquired; None before any was pressed.
     last_slice_received_at, published_at
         By the service's clock.
-    basis, supersedes
+    basis, supersedes, clock_offset_s
         As in ``messages.Measurement``.
     """
 
@@ -39,6 +39,7 @@ class Context:
     published_at: datetime
     basis: str
     supersedes: str | None
+    clock_offset_s: float
 
 
 def unmeasured(
@@ -115,8 +116,9 @@ def measured(
 
 
 def _common(record: SeriesRecord, context: Context) -> dict[str, Any]:
-    phase = context.phase
-    freezing = phase is not None and phase.phase is PhaseName.FREEZE
+    phase, elapsed_s = context.phase, None
+    if phase is not None and phase.phase is PhaseName.FREEZE:
+        elapsed_s = (record.order - phase.since).total_seconds() - context.clock_offset_s
     return {
         "procedure_id": context.procedure_id,
         "series_instance_uid": record.uid,
@@ -125,9 +127,8 @@ def _common(record: SeriesRecord, context: Context) -> dict[str, Any]:
         "last_slice_received_at": context.last_slice_received_at,
         "published_at": context.published_at,
         "phase": phase.phase if phase is not None else None,
-        "elapsed_freeze_s": (
-            (record.order - phase.since).total_seconds() if phase is not None and freezing else None
-        ),
+        "elapsed_freeze_s": elapsed_s,
+        "clock_offset_s": context.clock_offset_s,
         "basis": context.basis,
         "supersedes": context.supersedes,
         "version": VERSION,

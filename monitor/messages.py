@@ -4,18 +4,21 @@ Distances are millimetres, times are RFC 3339 with offset, points are DICOM pati
 the scan's own frame. Nothing here is rounded; rounding towards danger is the display's part.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from monitor import wire
+from monitor import phase_messages, wire
 from monitor.forecast_messages import Forecast, Lethal, TimeSpan
 from monitor.life import State
+from monitor.phase_messages import OfferedPhase, ProtocolStep, ScannerClock
 from monitor.structure_messages import StructureSource
 from monitor.wire import Interval, Point, Wire
 
+Phase = phase_messages.Phase
+PhaseName = phase_messages.PhaseName
 Reason = wire.Reason
 
 
@@ -34,14 +37,6 @@ class Assessment(StrEnum):
     FINAL = "final"
     PROVISIONAL = "provisional"
     NOT_ASSESSABLE = "not_assessable"
-
-
-class PhaseName(StrEnum):
-    """Phase of the freeze-thaw protocol, as pressed by the radiographer."""
-
-    FREEZE = "freeze"
-    THAW = "thaw"
-    IDLE = "idle"
 
 
 class Registration(Wire):
@@ -116,6 +111,7 @@ class Measurement(Wire):
 
     ``basis`` stands for all that it rests on beside the scan: structures, baseline, corrections.
     ``supersedes`` is the measurement of the same series that it took the place of.
+    ``acquired_at`` is by the scanner's clock, less ``clock_offset_s`` by the service's.
     """
 
     id: str
@@ -140,7 +136,13 @@ class Measurement(Wire):
     correction: Correction | None = None
     basis: str = ""
     supersedes: str | None = None
+    clock_offset_s: float = 0.0
     version: str
+
+    @property
+    def taken_at(self) -> datetime:
+        """When it was acquired, by the service's clock as far as that is known."""
+        return self.acquired_at - timedelta(seconds=self.clock_offset_s)
 
     @model_validator(mode="after")
     def _no_number_in_place_of_a_reason(self) -> "Measurement":
@@ -210,15 +212,6 @@ class Alert(Wire):
     subject: str = ""
 
 
-class Phase(Wire):
-    """The pressed phase and its clock. ``elapsed_freeze_s`` counts this freeze, at ``since``+."""
-
-    procedure_id: str
-    phase: PhaseName
-    since: AwareDatetime
-    cycle: int
-
-
 class Series(Wire):
     """One received series and what became of it.
 
@@ -268,6 +261,9 @@ class Procedure(Wire):
     opened_at: AwareDatetime
     state: State
     phase: Phase
+    phases: list[Phase] = Field(default_factory=list)
+    offered_phase: OfferedPhase | None = None
+    scanner_clock: ScannerClock | None = None
     structures: list[PlannedStructure]
     structures_version: int | None = None
     structure_sources: list[StructureSource] = Field(default_factory=list)
@@ -292,6 +288,7 @@ class Limits(Wire):
     hilum_near_mm: float
     scan_overdue_s: float
     value_old_s: float
+    protocol: list[ProtocolStep] = Field(default_factory=list)
 
 
 class Clock(Wire):

@@ -18,6 +18,7 @@ _PHASES: dict[PhaseName, Phase] = {
 def moment_of(
     series_uid: str,
     acquired_at: datetime,
+    clock_offset_s: float,
     phase: messages.Phase | None,
     baseline_at: datetime,
     measurements: Iterable[messages.Measurement],
@@ -26,10 +27,12 @@ def moment_of(
 
     Parameters
     ----------
+    acquired_at, clock_offset_s
+        By the scanner's clock, and by how much that is ahead of the service's.
     phase
         That held when the scan was acquired; None before any was pressed.
     baseline_at
-        When the scan that it is compared with was acquired.
+        When the scan that it is compared with was acquired, by the same clock.
     measurements
         Of the same procedure, in any order.
     """
@@ -50,10 +53,13 @@ def moment_of(
         for m in others
         if m.role is Role.MONITORING and m.ice is not None and before_s(m) > 0
     ]
+    phase_s = 0.0
+    if phase is not None:
+        phase_s = (acquired_at - phase.since).total_seconds() - clock_offset_s
     baseline_s = (acquired_at - baseline_at).total_seconds()
     return Moment(
         phase=_PHASES[phase.phase] if phase is not None else None,
-        phase_s=(acquired_at - phase.since).total_seconds() if phase is not None else 0.0,
+        phase_s=phase_s,
         cycle=phase.cycle if phase is not None else 0,
         # A scan sent late may be older than the baseline; its time since is then not known.
         baseline_s=baseline_s if baseline_s > 0 else math.inf,

@@ -8,7 +8,7 @@ because whether a scan is the baseline depends on those before it.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from monitor.config import StructuresSection
 from monitor.decisions import (
     CommandError,
     Decision,
+    OfPhases,
     OfProcedure,
     RoleChosen,
     ScanCorrected,
@@ -35,11 +36,14 @@ from monitor.marked import read_marked
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
+from monitor.phase_messages import OfferedPhase, ScannerClock
+from monitor.phases import Phases
 from monitor.plan import InUse, Plan
 from monitor.results import Results
 from monitor.reviews import Reviews
 from monitor.role_choices import RoleChoices
 from monitor.roles import doubts_of
+from monitor.scanner_clock import ScannerClocks
 from monitor.series_record import SeriesRecord
 from monitor.steps import Job, Verdict
 from monitor.structure_sets import Patterns
@@ -103,7 +107,6 @@ class Procedure:
     state: State = State.OPEN
     last_object_at: datetime | None = None
     series: dict[str, SeriesRecord] = field(default_factory=dict)
-    phases: list[messages.Phase] = field(default_factory=list)
     results: Results = field(default_factory=Results)
     offered: list[ToRead] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
@@ -124,15 +127,20 @@ class Procedure:
     patterns: Patterns = field(default_factory=_usual_patterns)
     usual_warning_mm: Callable[[str], float | None] = lambda _name: None
 
+    clocks: ScannerClocks = field(default_factory=ScannerClocks)
+
     def __post_init__(self) -> None:
         self.versions = Versions(self.derived.parent)
+        self.phases = Phases(self.id, self.opened_at)
 
     def record_of(self, stored: ObjectStored) -> SeriesRecord:
         """The record of an object's series, made on its first object."""
         header = stored.header
         uid = header.series_instance_uid
         if uid not in self.series:
-            self.series[uid] = SeriesRecord(uid, header.series_description, header.modality)
+            self.series[uid] = SeriesRecord(
+                uid, header.series_description, header.modality, stored.calling_ae_title
+            )
         return self.series[uid]
 
     def live(self, event: life.Event) -> bool:
@@ -204,6 +212,8 @@ class Procedure:
                 pass  # what is in it was looked at before
             case RoleChosen():
                 self.roles.check(what, self.series, self.planning_series_uid)
+            case _:
+                self.phases.check(what, self._now(), self._begin, self.offered_phase)
 
     def _check_correction(self, what: ScanCorrected) -> None:
         record = self.series.get(what.series_instance_uid)
@@ -236,6 +246,10 @@ class Procedure:
                     self._judge_again_from(record)
             case RoleChosen():
                 self.roles.take(decision, decision.what)
+            case what if isinstance(what, OfPhases):
+                since = self.phases.take(what)
+                if since is not None:
+                    self.judge_moments(since)
 
     def _dropped(self, at: datetime, what: StructuresDropped) -> Offered:
         return Offered(
@@ -317,26 +331,75 @@ class Procedure:
     @property
     def phase(self) -> messages.Phase:
         """The pressed phase; idle since opening when none was pressed."""
-        if self.phases:
-            return self.phases[-1]
-        return messages.Phase(
-            procedure_id=self.id, phase=PhaseName.IDLE, since=self.opened_at, cycle=0
-        )
+        return self.phases.current
 
-    def press(self, name: PhaseName, now: datetime) -> messages.Phase:
-        """The radiographer pressed a phase; the same again changes nothing."""
-        current = self.phase
-        if self.phases and current.phase is name:
-            return current
-        cycle = current.cycle + (1 if name is PhaseName.FREEZE else 0)
-        pressed = messages.Phase(procedure_id=self.id, phase=name, since=now, cycle=cycle)
-        self.phases.append(pressed)
-        return pressed
+    @property
+    def offered_phase(self) -> OfferedPhase | None:
+        """What the ice has begun to do and nobody has pressed."""
+        if self.state not in life.UNDER_WAY:
+            return None
+        baseline = self.series.get(self.baseline_uid or "")
+        at = self._taken_at(baseline) if baseline is not None else None
+        return self.phases.offered(list(self.results), at)
 
-    def phase_at(self, moment: datetime) -> messages.Phase | None:
-        """The phase that held at a moment; None before any was pressed."""
-        held = [phase for phase in self.phases if phase.since <= moment]
-        return held[-1] if held else None
+    def after_press(
+        self, name: PhaseName, now: datetime, since: datetime | None = None
+    ) -> messages.Phase:
+        """What holds once a phase is pressed; see ``Phases.after_press``."""
+        return self.phases.after_press(name, now, since, self._begin)
+
+    def press(self, phase: messages.Phase) -> None:
+        """A phase was pressed, and may have begun before scans that are measured already."""
+        self.phases.pressed.append(phase)
+        self.judge_moments(phase.since)
+
+    def judge_moments(self, since: datetime | None = None) -> None:
+        """Monitoring scans of which another phase or time is known now are judged again.
+
+        ``since`` is when those were acquired that may be under way; None: at any time.
+        """
+        changed = []
+        for record in self.series.values():
+            if record.ready is None or record.role not in {None, Role.MONITORING}:
+                continue
+            if record.decided < 0:
+                if since is None or self._taken_at(record) >= since:
+                    changed.append(record)
+            elif record.moment != self._moment_word(record):
+                changed.append(record)
+        if changed:
+            self.contours += 1  # answers under way may rest on what has changed
+        for record in changed:
+            self._judge_again(record)
+
+    def _moment_word(self, record: SeriesRecord) -> str:
+        """The phase that a scan was acquired in, and how its time is corrected."""
+        phase = self._phase_of(record)
+        held = f"{phase.phase} {phase.since.timestamp()} {phase.cycle}" if phase else ""
+        return f"{held} {self._clock_offset_s(record):.6f}"
+
+    def _taken_at(self, record: SeriesRecord) -> datetime:
+        """When a scan was acquired, by the service's clock as far as that is known."""
+        return record.order - timedelta(seconds=self._clock_offset_s(record))
+
+    def _clock_offset_s(self, record: SeriesRecord) -> float:
+        if record.acquired_at is None:
+            return 0.0
+        received_at = self.at(record.last_received_at)
+        return self.clocks.offset_s(record.sender, record.acquired_at, received_at)
+
+    def _phase_of(self, record: SeriesRecord) -> messages.Phase | None:
+        """The phase that held when a scan was acquired; None before any was pressed."""
+        return self.phases.at(self._taken_at(record))
+
+    @property
+    def _begin(self) -> datetime:
+        """No phase began before: the first object, or what it shows, came first."""
+        taken = [self._taken_at(r) for r in self.series.values() if r.headers]
+        return min([self.opened_at, *taken])
+
+    def _now(self) -> datetime:
+        return self.at(datetime.now().astimezone())
 
     @property
     def planning(self) -> SeriesRecord | None:
@@ -357,6 +420,9 @@ class Procedure:
                 "opened_at": self.opened_at,
                 "state": self.state,
                 "phase": self.phase,
+                "phases": self.phases.pressed,
+                "offered_phase": self.offered_phase,
+                "scanner_clock": self._scanner_clock(),
                 "structures": self._planned(),
                 "structures_version": self.structures_version,
                 "structure_sources": self.plan.messages(),
@@ -364,6 +430,12 @@ class Procedure:
                 "recomputing": self.results.recomputing,
             }
         )
+
+    def _scanner_clock(self) -> ScannerClock | None:
+        """Of the scanner that sends the scans now, where it surely differs."""
+        scans = [r for r in self.series.values() if r.ready is not None and r.headers]
+        newest = max(scans, key=lambda record: record.last_received_at, default=None)
+        return self.clocks.known(newest.sender) if newest is not None else None
 
     def _planned(self) -> list[messages.PlannedStructure]:
         if self.structures is None:
@@ -466,7 +538,8 @@ class Procedure:
         moment = moment_of(
             record.uid,
             record.order,
-            self.phase_at(record.order),
+            self._clock_offset_s(record),
+            self._phase_of(record),
             baseline.order,
             self.results,
         )
@@ -613,12 +686,12 @@ class Procedure:
             job.measurement_id,
             answer,
             doubts,
-            self._measured_before(record.order),
+            self._measured_before(record),
         )
         return self._decide(record, Role.MONITORING, measurement, job.revision)
 
     def _frozen_yet(self, record: SeriesRecord) -> bool:
-        phase = self.phase_at(record.order)
+        phase = self._phase_of(record)
         return self.ice_seen or (phase is not None and phase.cycle > 0)
 
     def _replace_baseline(self) -> Verdict | None:
@@ -659,24 +732,25 @@ class Procedure:
             self.reviews.basis_of(series_uid),
         ]
         if role is Role.MONITORING:
-            parts.append(self.baseline_uid or "")
+            parts += [self.baseline_uid or "", self._moment_word(self.series[series_uid])]
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _context(self, record: SeriesRecord, role: Role) -> Context:
         known = self.results.of(record.uid)
         return Context(
             procedure_id=self.id,
-            phase=self.phase_at(record.order),
+            phase=self._phase_of(record),
+            clock_offset_s=self._clock_offset_s(record),
             last_slice_received_at=self.at(record.last_received_at),
-            published_at=self.at(datetime.now().astimezone()),
+            published_at=self._now(),
             basis=self._basis(record.uid, role),
             supersedes=known.id if known is not None else None,
         )
 
-    def _measured_before(self, moment: datetime) -> messages.Measurement | None:
-        """The last figures before a moment, in the phase that holds then."""
-        before = self.results.last_before(moment)
-        if before is None or self.phase_at(before.acquired_at) != self.phase_at(moment):
+    def _measured_before(self, record: SeriesRecord) -> messages.Measurement | None:
+        """The last figures before a scan, in the phase that it was acquired in."""
+        before = self.results.last_before(record.order)
+        if before is None or self.phases.at(before.taken_at) != self._phase_of(record):
             return None
         return before
 
@@ -703,6 +777,7 @@ class Procedure:
         adopted: bool = False,
     ) -> Verdict:
         record.decided = revision
+        record.moment = self._moment_word(record)
         record.role = role
         record.reason = measurement.reasons[0] if measurement.reasons else None
         measurement = self.reviews.shown(measurement)

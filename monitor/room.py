@@ -30,6 +30,7 @@ from monitor.life import UNDER_WAY, Event, State
 from monitor.messages import Condition
 from monitor.procedure import Procedure
 from monitor.role_choices import RoleChoices
+from monitor.scanner_clock import ScannerClocks
 from monitor.structure_sets import Patterns
 
 CLOSED_KEPT: Final = 10
@@ -81,6 +82,10 @@ class Room:
         self._foreign = ""
         self._foreign_at: datetime | None = None
         self.alerts: dict[str, AlertBook] = {}
+        self.clocks = ScannerClocks(
+            settings.procedure.clock_tolerance_s,
+            measured=not (any_patient or clock.simulated),
+        )
         self.current: Procedure | None = None
 
     def procedures(self) -> list[Procedure]:
@@ -120,6 +125,7 @@ class Room:
             logger.warning("A series UID came with two patients or studies; the second is not used")
             return None
         procedure.last_object_at = self._clock.at(stored.received_at)
+        self.clocks.take(stored)
         procedure.record_of(stored)
         return procedure
 
@@ -209,6 +215,7 @@ class Room:
                 hilum_near_mm=limits.hilum_near_mm,
                 scan_overdue_s=limits.scan_overdue_s,
                 value_old_s=limits.value_old_s,
+                protocol=self._settings.procedure.steps,
             ),
             procedure=current.message() if current is not None else None,
             measurements=list(current.results) if current is not None else [],
@@ -323,6 +330,7 @@ class Room:
                 self._settings.structures.tumour_pattern, self._settings.structures.hilum_pattern
             ),
             usual_warning_mm=self._settings.structures.warning_mm,
+            clocks=self.clocks,
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)
         if row is not None:
@@ -344,7 +352,7 @@ class Room:
         seen = self._journal.values_when_acknowledged(procedure.id)
         decisions = self._journal.decisions(procedure.id)
         procedure.results.restore(measured)
-        procedure.phases = phases
+        procedure.phases.pressed = phases
         for decision in decisions:
             if not isinstance(decision.what, OfLife):  # those are told in their time
                 procedure.take(decision)

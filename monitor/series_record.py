@@ -26,6 +26,10 @@ class SeriesRecord:
         The revision that a verdict was given on.
     purpose
         What it is for, as far as that does not hang on the course of the procedure.
+    moment
+        The phase it was acquired in, and how its time is corrected, as the verdict knew them.
+    sender
+        Calling AE title of its first object's sender: whose clock it was taken by.
     reopened
         Slices came after it was judged; it is being received until it is judged again.
     """
@@ -33,12 +37,14 @@ class SeriesRecord:
     uid: str
     description: str
     modality: str
+    sender: str = ""
     received: int = 0
     ready: SeriesReady | None = None
     other: ObjectReady | None = None
     role: Role | None = None
     reason: Reason | None = None
     decided: int = -1
+    moment: str = ""
     reopened: bool = False
     purpose: Purpose = NO_PURPOSE
     _facts: tuple[SeriesReady | None, ObjectReady | None, SeriesFacts] | None = None

@@ -124,7 +124,7 @@ def test_other_series_say_nothing(role: Role) -> None:
 def overdue(seconds: float, *measured: Measurement, phases: Iterable[Any] = ()) -> Finding:
     """Whether a scan is overdue, so long after the start."""
     under_way = procedure(*measured)
-    under_way.phases = list(phases)
+    under_way.phases.pressed = list(phases)
     (finding,) = of_time(under_way, at(seconds), 240.0)
     assert finding.condition is Condition.SCAN_OVERDUE
     return finding

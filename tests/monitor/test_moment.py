@@ -31,9 +31,10 @@ def moment(
     pressed: messages.Phase | None = None,
     series_uid: str = "1.2.9",
     baseline_s: float = 0,
+    offset_s: float = 0,
 ) -> Moment:
     """Of a scan of a series of its own."""
-    return moment_of(series_uid, acquired_at, pressed, at(baseline_s), measurements)
+    return moment_of(series_uid, acquired_at, offset_s, pressed, at(baseline_s), measurements)
 
 
 def ice(volume_ml: float) -> messages.Ice:
@@ -58,6 +59,12 @@ def test_nothing_pressed_and_nothing_measured() -> None:
 def test_the_pressed_phase_and_for_how_long_it_held(name: PhaseName, told: str) -> None:
     found = moment(at(300), pressed=phase(name, cycle=2, since_s=180))
     assert (found.phase, found.phase_s, found.cycle) == (told, 120, 2)
+
+
+def test_the_phase_was_pressed_by_another_clock_than_the_scanners() -> None:
+    """Acquired at 300 s by a clock that is 100 s ahead: 20 s after the press."""
+    found = moment(at(300), pressed=phase(since_s=180), offset_s=100)
+    assert (found.phase_s, found.baseline_s) == (20, 300)
 
 
 def test_a_scan_older_than_its_baseline_has_no_time_since() -> None:
