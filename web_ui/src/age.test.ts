@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
-import { ageSeconds, ageText, clockText, heard, serverNow } from "./age";
-import { at, NOON_MS } from "./testing";
+import { ageSeconds, ageText, clockText, heard, scanAgeSeconds, serverNow } from "./age";
+import { at, measurement, NOON_MS } from "./testing";
 
 test("between heartbeats the server's clock runs on at its own speed", () => {
   const clock = heard({ now: at(0), speed: 20, simulated: true }, 1000);
@@ -26,4 +26,14 @@ test.each([
 
 test("running clock", () => {
   expect([clockText(252), clockText(3852)]).toEqual(["04:12", "1:04:12"]);
+});
+
+test("a scan's age is by the service's clock", () => {
+  const scan = { ...measurement("a", 3540, 1, 9), last_slice_received_at: at(-40) };
+  expect(scanAgeSeconds({ ...scan, clock_offset_s: 3600 }, NOON_MS)).toBe(60);
+});
+
+test("a scan that came before it was acquired has no age, however long ago that is", () => {
+  const scan = { ...measurement("a", -100, 1, 9), last_slice_received_at: at(-200) };
+  expect(ageText(scanAgeSeconds(scan, NOON_MS))).toBe("age unknown");
 });

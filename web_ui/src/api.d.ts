@@ -239,9 +239,69 @@ export interface paths {
         readonly put?: never;
         /**
          * Phase
-         * @description The radiographer pressed freeze, thaw or idle.
+         * @description The radiographer pressed freeze, thaw or idle, or confirms an offered phase.
          */
         readonly post: operations["phase_api_v1_procedures__procedure_id__phase_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/phase/dismiss": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Dismiss
+         * @description The offered phase has not begun; it is not offered again on the same grounds.
+         */
+        readonly post: operations["dismiss_api_v1_procedures__procedure_id__phase_dismiss_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/phase/move": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Move
+         * @description The last pressed phase began at another time.
+         */
+        readonly post: operations["move_api_v1_procedures__procedure_id__phase_move_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/phase/take-back": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Take Back
+         * @description The last press was a mistake: it has never been.
+         */
+        readonly post: operations["take_back_api_v1_procedures__procedure_id__phase_take_back_post"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -737,7 +797,15 @@ export interface components {
             /** Procedure Id */
             readonly procedure_id: string;
             /** What */
-            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"] | components["schemas"]["StructuresDropped"] | components["schemas"]["RoleChosen"];
+            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"] | components["schemas"]["StructuresDropped"] | components["schemas"]["RoleChosen"] | components["schemas"]["PhaseTakenBack"] | components["schemas"]["PhaseMoved"] | components["schemas"]["PhaseOfferDismissed"];
+        };
+        /**
+         * DismissBody
+         * @description Which offered phase has not begun.
+         */
+        readonly DismissBody: {
+            /** Offer Id */
+            readonly offer_id: string;
         };
         /**
          * ErrorAnswer
@@ -841,6 +909,8 @@ export interface components {
             readonly hilum_near_mm: number;
             /** Margin Target Mm */
             readonly margin_target_mm: number;
+            /** Protocol */
+            readonly protocol: readonly components["schemas"]["ProtocolStep"][];
             /** Scan Overdue S */
             readonly scan_overdue_s: number;
             /** Value Old S */
@@ -907,6 +977,7 @@ export interface components {
          *
          *     ``basis`` stands for all that it rests on beside the scan: structures, baseline, corrections.
          *     ``supersedes`` is the measurement of the same series that it took the place of.
+         *     ``acquired_at`` is by the scanner's clock, less ``clock_offset_s`` by the service's.
          */
         readonly Measurement: {
             /**
@@ -920,6 +991,11 @@ export interface components {
              * @default
              */
             readonly basis: string;
+            /**
+             * Clock Offset S
+             * @default 0
+             */
+            readonly clock_offset_s: number;
             /** @default null */
             readonly correction: components["schemas"]["Correction"] | null;
             /** Elapsed Freeze S */
@@ -987,6 +1063,54 @@ export interface components {
             readonly type: "measurement";
         };
         /**
+         * MoveBody
+         * @description Which press, by its ``pressed_at``, and when its phase really began.
+         */
+        readonly MoveBody: {
+            /**
+             * Pressed At
+             * Format: date-time
+             */
+            readonly pressed_at: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            readonly since: string;
+        };
+        /**
+         * OfferedPhase
+         * @description A change that the ice shows and nobody has pressed. It holds only once it is confirmed.
+         *
+         *     ``since`` is the best guess, ``earliest`` and ``latest`` are its bounds.
+         */
+        readonly OfferedPhase: {
+            /**
+             * Earliest
+             * Format: date-time
+             */
+            readonly earliest: string;
+            /** Id */
+            readonly id: string;
+            /**
+             * Latest
+             * Format: date-time
+             */
+            readonly latest: string;
+            /**
+             * Phase
+             * @enum {string}
+             */
+            readonly phase: "freeze" | "thaw";
+            /**
+             * Since
+             * Format: date-time
+             */
+            readonly since: string;
+            /** Text */
+            readonly text: string;
+        };
+        /**
          * Outline
          * @description Closed curves of one object in a view: lists of (x, y) in mm on the view's plane.
          */
@@ -1006,12 +1130,17 @@ export interface components {
         };
         /**
          * Phase
-         * @description The pressed phase and its clock. ``elapsed_freeze_s`` counts this freeze, at ``since``+.
+         * @description A pressed phase. ``pressed_at`` tells one press from another; null where none was.
          */
         readonly Phase: {
             /** Cycle */
             readonly cycle: number;
             readonly phase: components["schemas"]["PhaseName"];
+            /**
+             * Pressed At
+             * @default null
+             */
+            readonly pressed_at: string | null;
             /** Procedure Id */
             readonly procedure_id: string;
             /**
@@ -1022,10 +1151,12 @@ export interface components {
         };
         /**
          * PhaseBody
-         * @description Body of a pressed phase.
+         * @description A pressed phase; ``since`` where it began earlier than now.
          */
         readonly PhaseBody: {
             readonly phase: components["schemas"]["PhaseName"];
+            /** Since */
+            readonly since?: string | null;
         };
         /**
          * PhaseMessage
@@ -1049,11 +1180,61 @@ export interface components {
             readonly type: "phase";
         };
         /**
+         * PhaseMoved
+         * @description The last pressed phase began at another time.
+         */
+        readonly PhaseMoved: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "phase_moved";
+            /**
+             * Pressed At
+             * Format: date-time
+             */
+            readonly pressed_at: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            readonly since: string;
+        };
+        /**
          * PhaseName
          * @description Phase of the freeze-thaw protocol, as pressed by the radiographer.
          * @enum {string}
          */
         readonly PhaseName: "freeze" | "thaw" | "idle";
+        /**
+         * PhaseOfferDismissed
+         * @description What the ice seemed to do has not begun.
+         */
+        readonly PhaseOfferDismissed: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "phase_offer_dismissed";
+            /** Offer Id */
+            readonly offer_id: string;
+        };
+        /**
+         * PhaseTakenBack
+         * @description The last press of a phase was a mistake: it has never been.
+         */
+        readonly PhaseTakenBack: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "phase_taken_back";
+            /**
+             * Pressed At
+             * Format: date-time
+             */
+            readonly pressed_at: string;
+        };
         /**
          * PlannedStructure
          * @description A structure in use, as received or marked.
@@ -1143,6 +1324,8 @@ export interface components {
         readonly Procedure: {
             /** Id */
             readonly id: string;
+            /** @default null */
+            readonly offered_phase: components["schemas"]["OfferedPhase"] | null;
             /**
              * Opened At
              * Format: date-time
@@ -1153,8 +1336,12 @@ export interface components {
             /** Patient Name */
             readonly patient_name: string;
             readonly phase: components["schemas"]["Phase"];
+            /** Phases */
+            readonly phases: readonly components["schemas"]["Phase"][];
             /** @default null */
             readonly recomputing: components["schemas"]["Recomputing"] | null;
+            /** @default null */
+            readonly scanner_clock: components["schemas"]["ScannerClock"] | null;
             /** Series */
             readonly series: readonly components["schemas"]["Series"][];
             readonly state: components["schemas"]["State"];
@@ -1276,6 +1463,19 @@ export interface components {
             readonly name: string;
             /** Volume Ml */
             readonly volume_ml: number;
+        };
+        /**
+         * ProtocolStep
+         * @description A freeze or a thaw as it is planned.
+         */
+        readonly ProtocolStep: {
+            /**
+             * Phase
+             * @enum {string}
+             */
+            readonly phase: "freeze" | "thaw";
+            /** Planned S */
+            readonly planned_s: number;
         };
         /**
          * Reason
@@ -1493,6 +1693,25 @@ export interface components {
              * @enum {string}
              */
             readonly verdict: "approved" | "rejected";
+        };
+        /**
+         * ScannerClock
+         * @description A scanner's clock that surely differs from the service's.
+         *
+         *     ``offset_s`` is what is taken off the scanner's times: positive where its clock is ahead; the
+         *     true one is from ``low_s`` to ``high_s``.
+         */
+        readonly ScannerClock: {
+            /** High S */
+            readonly high_s: number;
+            /** Low S */
+            readonly low_s: number;
+            /** Offset S */
+            readonly offset_s: number;
+            /** Sender */
+            readonly sender: string;
+            /** Text */
+            readonly text: string;
         };
         /**
          * ScheduledStep
@@ -1848,6 +2067,17 @@ export interface components {
         readonly StructuresVersions: {
             /** Versions */
             readonly versions: readonly components["schemas"]["StructuresVersion"][];
+        };
+        /**
+         * TakeBackBody
+         * @description Which press was a mistake: ``pressed_at`` of the last one.
+         */
+        readonly TakeBackBody: {
+            /**
+             * Pressed At
+             * Format: date-time
+             */
+            readonly pressed_at: string;
         };
         /**
          * TimeSpan
@@ -2399,6 +2629,111 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Phase"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly dismiss_api_v1_procedures__procedure_id__phase_dismiss_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["DismissBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly move_api_v1_procedures__procedure_id__phase_move_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["MoveBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly take_back_api_v1_procedures__procedure_id__phase_take_back_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["TakeBackBody"];
+            };
+        };
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
                 };
             };
             /** @description Default Response */

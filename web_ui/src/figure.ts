@@ -1,6 +1,6 @@
 /** What one of the two big figures shows; every rule about what may be shown is here. */
 
-import { CLOCK_AHEAD_S, ageSeconds, ageText } from "./age";
+import { CLOCK_AHEAD_S, ageText, scanAgeSeconds } from "./age";
 import { intervalText, limitText, mmText, roundedDown } from "./rounding";
 import { currentScan } from "./scans";
 import type { Scan } from "./scans";
@@ -128,7 +128,7 @@ function lastValue(
   for (const scan of scans.slice(0, -1).reverse()) {
     const interval = intervalFor(subject, scan.measurement, procedure);
     if (!interval) continue;
-    const age = ageText(ageSeconds(scan.measurement.acquired_at, nowMs));
+    const age = ageText(scanAgeSeconds(scan.measurement, nowMs));
     return `last measured ${mmText(interval.value)} mm, ${age} (scan ${scan.number})`;
   }
   return undefined;
@@ -144,7 +144,7 @@ export function faceOf(
   const scan = currentScan(scans);
   if (!scan) return { kind: "waiting", text: waitingFor(procedure, subject) };
   const { measurement, number: scanNumber } = scan;
-  const seconds = ageSeconds(measurement.acquired_at, nowMs);
+  const seconds = scanAgeSeconds(measurement, nowMs);
   const age = ageText(seconds);
   const interval = intervalFor(subject, measurement, procedure);
   if (measurement.assessment === "not_assessable" || !interval) {

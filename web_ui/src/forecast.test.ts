@@ -5,7 +5,7 @@ import { monitoringScans } from "./scans";
 import { at, LIMITS, measurement, NOON_MS, notAssessable, PROCEDURE } from "./testing";
 import type { Interval, Measurement, Phase, Procedure, TimeSpan } from "./wire";
 
-const FREEZE: Phase = { procedure_id: "p", phase: "freeze", since: at(-600), cycle: 1 };
+const FREEZE: Phase = { procedure_id: "p", phase: "freeze", since: at(-600), cycle: 1, pressed_at: at(-600) };
 const FREEZING: Procedure = { ...PROCEDURE, phase: FREEZE };
 
 const between = (low: number, high: number): Interval => ({ value: (low + high) / 2, low, high });

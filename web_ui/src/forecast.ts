@@ -4,7 +4,7 @@
  * grey, as soon as it does not hold: the scan is old or only provisional, another phase was pressed.
  */
 
-import { CLOCK_AHEAD_S, ageSeconds } from "./age";
+import { CLOCK_AHEAD_S, scanAgeSeconds, takenMs } from "./age";
 import { hilumOf } from "./figure";
 import { wholeDown } from "./rounding";
 import { currentScan } from "./scans";
@@ -21,10 +21,10 @@ const WANTED_MM = 5;
 /** Whether the freeze in which the scan was taken goes on, as far as is known. */
 function stillFreezing(measurement: Measurement, procedure: Procedure): boolean {
   if (procedure.state !== "open") return false;
-  const since = Date.parse(procedure.phase.since);
-  // Before any press the phase is idle since the opening: then the scans alone tell.
-  if (since === Date.parse(procedure.opened_at)) return true;
-  return procedure.phase.phase === "freeze" && since <= Date.parse(measurement.acquired_at);
+  const { phase, since, pressed_at: pressed } = procedure.phase;
+  // Before any press the scans alone tell.
+  if (pressed === null && procedure.phases.length === 0) return true;
+  return phase === "freeze" && Date.parse(since) <= takenMs(measurement);
 }
 
 /** "4–7 mm", "−3 to 2 mm": both ends rounded down, which is towards danger. */
@@ -75,7 +75,7 @@ export function forecastOf(
   const measurement = currentScan(scans)?.measurement;
   const forecast = measurement?.forecast;
   if (!measurement || !forecast || !procedure) return [];
-  const seconds = ageSeconds(measurement.acquired_at, nowMs);
+  const seconds = scanAgeSeconds(measurement, nowMs);
   if (!(seconds >= -CLOCK_AHEAD_S && seconds <= limits.value_old_s)) return [];
   if (measurement.assessment !== "final" || !stillFreezing(measurement, procedure)) return [];
   const age = Math.max(0, seconds);

@@ -42,8 +42,26 @@ export function acknowledge(alertId: string): Promise<void> {
   return post(`/api/v1/alerts/${encodeURIComponent(alertId)}/acknowledge`, {});
 }
 
-export function pressPhase(procedureId: string, phase: PhaseName): Promise<void> {
-  return post(`/api/v1/procedures/${encodeURIComponent(procedureId)}/phase`, { phase });
+function phasePath(procedureId: string): string {
+  return `/api/v1/procedures/${encodeURIComponent(procedureId)}/phase`;
+}
+
+/** `since` where it began earlier than now. */
+export function pressPhase(procedureId: string, phase: PhaseName, since?: string): Promise<void> {
+  return post(phasePath(procedureId), since === undefined ? { phase } : { phase, since });
+}
+
+/** The press made at this moment was a mistake. */
+export function takeBackPhase(procedureId: string, pressedAt: string): Promise<void> {
+  return post(`${phasePath(procedureId)}/take-back`, { pressed_at: pressedAt });
+}
+
+export function movePhase(procedureId: string, pressedAt: string, since: string): Promise<void> {
+  return post(`${phasePath(procedureId)}/move`, { pressed_at: pressedAt, since });
+}
+
+export function dismissOffer(procedureId: string, offerId: string): Promise<void> {
+  return post(`${phasePath(procedureId)}/dismiss`, { offer_id: offerId });
 }
 
 /** A planning file may be large, and is read before the answer. */

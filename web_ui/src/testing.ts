@@ -14,9 +14,10 @@ export const LIMITS: Limits = {
   hilum_near_mm: 5,
   scan_overdue_s: 240,
   value_old_s: 240,
+  protocol: [],
 };
 
-export const IDLE: Phase = { procedure_id: "p", phase: "idle", since: at(-600), cycle: 0 };
+export const IDLE: Phase = { procedure_id: "p", phase: "idle", since: at(-600), cycle: 0, pressed_at: null };
 
 /** A CT series that was received, of which nothing else is known. */
 export const SERIES: Procedure["series"][number] = {
@@ -48,6 +49,9 @@ export const PROCEDURE: Procedure = {
   state: "open",
   phase: IDLE,
   structures_version: 1,
+  phases: [],
+  offered_phase: null,
+  scanner_clock: null,
   structures: [
     { name: "GTV", kind: "tumour", volume_ml: 10, warning_distance_mm: null },
     { name: "renal hilum", kind: "hilum", volume_ml: 5, warning_distance_mm: null },
@@ -95,6 +99,7 @@ export function measurement(
     structures: [distance("bowel", 1), distance("renal hilum", hilumMm)],
     forecast: null,
     lethal: null,
+    clock_offset_s: 0,
     review: null,
     basis: "",
     correction: null,

@@ -3,12 +3,22 @@ import { expect, test } from "vitest";
 import { monitoringScans } from "./scans";
 import { at, measurement, NOON_MS, notAssessable, PROCEDURE } from "./testing";
 import { spread, trendOf } from "./trend";
-import type { Measurement } from "./wire";
+import type { Phase } from "./wire";
 
-test("minutes count from the start of the first freeze; a gap where nothing was measured", () => {
-  const first: Measurement = { ...measurement("a", -480, -2, 9), elapsed_freeze_s: 120 };
-  const scans = monitoringScans([first, notAssessable("b", -300, "x"), measurement("c", -120, 1, 7)], "p");
-  const trend = trendOf(scans, PROCEDURE, NOON_MS);
+const pressed = (name: Phase["phase"], sinceS: number, cycle: number): Phase => ({
+  procedure_id: "p",
+  phase: name,
+  since: at(sinceS),
+  cycle,
+  pressed_at: at(sinceS),
+});
+
+test("minutes count from the press of the first freeze; a gap where nothing was measured", () => {
+  const scans = monitoringScans(
+    [measurement("a", -480, -2, 9), notAssessable("b", -300, "x"), measurement("c", -120, 1, 7)],
+    "p",
+  );
+  const trend = trendOf(scans, { ...PROCEDURE, phases: [pressed("freeze", -600, 1)] }, NOON_MS);
   expect(trend?.origin).toBe("first freeze");
   expect(trend?.minutes).toEqual([2, 5, 8]);
   expect(trend?.margin.value).toEqual([-2, null, 1]);
@@ -16,23 +26,32 @@ test("minutes count from the start of the first freeze; a gap where nothing was 
   expect(trend?.notAssessable).toEqual([5]);
 });
 
-test("phases are shaded as far as they are known, the current one up to now", () => {
-  const frozen = (name: string, acquiredS: number, elapsed: number): Measurement => ({
-    ...measurement(name, acquiredS, 1, 9),
-    elapsed_freeze_s: elapsed,
-  });
-  const thawing: Measurement = { ...measurement("c", -600, 1, 9), phase: "thaw" };
-  const scans = monitoringScans(
-    [frozen("a", -1080, 120), frozen("b", -840, 360), thawing, frozen("d", -180, 120)],
-    "p",
-  );
-  const phase = { procedure_id: "p", phase: "freeze" as const, since: at(-300), cycle: 2 };
-  const trend = trendOf(scans, { ...PROCEDURE, phase }, NOON_MS);
+test("each phase is shaded from its press to the next one, the last up to now", () => {
+  const phases = [pressed("freeze", -1200, 1), pressed("thaw", -780, 1), pressed("freeze", -300, 2)];
+  const scans = monitoringScans([measurement("a", -1080, 1, 9)], "p");
+  const trend = trendOf(scans, { ...PROCEDURE, phases }, NOON_MS);
   expect(trend?.bands).toEqual([
-    { phase: "freeze", fromMin: 0, toMin: 6 },
-    { phase: "thaw", fromMin: 10, toMin: 15 },
+    { phase: "freeze", fromMin: 0, toMin: 7 },
+    { phase: "thaw", fromMin: 7, toMin: 15 },
     { phase: "freeze", fromMin: 15, toMin: 20 },
   ]);
+});
+
+test("a pause is not shaded, and without a press minutes count from the first scan", () => {
+  const scans = monitoringScans([measurement("a", -600, 1, 9)], "p");
+  const idle = trendOf(scans, { ...PROCEDURE, phases: [pressed("idle", -900, 0)] }, NOON_MS);
+  expect([idle?.origin, idle?.bands]).toEqual(["first scan", []]);
+  expect(trendOf(scans, PROCEDURE, NOON_MS)?.minutes).toEqual([0]);
+});
+
+test("a scan is where it was acquired by the service's clock", () => {
+  const ahead = { ...measurement("a", 3120, 1, 9), clock_offset_s: 3600 };
+  const trend = trendOf(
+    monitoringScans([ahead], "p"),
+    { ...PROCEDURE, phases: [pressed("freeze", -600, 1)] },
+    NOON_MS,
+  );
+  expect(trend?.minutes).toEqual([2]);
 });
 
 test("labels that would collide are set apart round their middle, inside the chart", () => {

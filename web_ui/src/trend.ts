@@ -1,8 +1,9 @@
 /** The trend as numbers for the chart: minutes on the x axis, a gap where a scan has no value. */
 
+import { takenMs } from "./age";
 import { hilumOf } from "./figure";
 import type { Scan } from "./scans";
-import type { Interval, Measurement, Phase, PhaseName, Procedure } from "./wire";
+import type { Interval, Phase, PhaseName, Procedure } from "./wire";
 
 export interface Curve {
   readonly value: readonly (number | null)[];
@@ -29,11 +30,6 @@ export interface Trend {
 
 const MINUTE_MS = 60_000;
 
-function freezeStartMs(measurement: Measurement): number | undefined {
-  if (measurement.phase !== "freeze" || measurement.elapsed_freeze_s === null) return undefined;
-  return Date.parse(measurement.acquired_at) - measurement.elapsed_freeze_s * 1000;
-}
-
 function curve(intervals: readonly (Interval | undefined)[]): Curve {
   return {
     value: intervals.map((each) => each?.value ?? null),
@@ -48,40 +44,13 @@ interface Span {
   toMs: number;
 }
 
-/** Two starts of one freeze, told by two scans, agree within this. */
-const SAME_FREEZE_MS = 20_000;
-
-/**
- * Phases as far as they are known: a freeze from its start to the last scan in it, a thaw between
- * its scans, the current phase from its start to now. What lies between stays unshaded.
- */
-function spansOf(scans: readonly Scan[], current: Phase | undefined, nowMs: number): Span[] {
-  const spans: Span[] = [];
-  for (const { measurement } of scans) {
-    if (!measurement.phase) continue;
-    const atMs = Date.parse(measurement.acquired_at);
-    const startMs = freezeStartMs(measurement);
-    const last = spans.at(-1);
-    const sameFreeze = startMs === undefined || (last && startMs <= last.fromMs + SAME_FREEZE_MS);
-    if (last && last.phase === measurement.phase && sameFreeze) {
-      last.toMs = atMs;
-      continue;
-    }
-    // A thaw or pause lasts until the next freeze begins, and that moment is known.
-    if (last && startMs !== undefined && last.phase !== "freeze") last.toMs = startMs;
-    spans.push({ phase: measurement.phase, fromMs: startMs ?? atMs, toMs: atMs });
-  }
-  if (!current) return spans;
-  const sinceMs = Date.parse(current.since);
-  const last = spans.at(-1);
-  if (last && last.phase === current.phase && last.toMs >= sinceMs) {
-    last.fromMs = Math.min(last.fromMs, sinceMs);
-    last.toMs = Math.max(last.toMs, nowMs);
-    return spans;
-  }
-  if (last) last.toMs = Math.max(last.fromMs, sinceMs);
-  spans.push({ phase: current.phase, fromMs: sinceMs, toMs: Math.max(sinceMs, nowMs) });
-  return spans;
+/** Each pressed phase from its begin to the next one's, the last up to now. */
+function spansOf(phases: readonly Phase[], nowMs: number): Span[] {
+  return phases.map(({ phase, since }, index) => {
+    const fromMs = Date.parse(since);
+    const next = phases[index + 1];
+    return { phase, fromMs, toMs: Math.max(fromMs, next ? Date.parse(next.since) : nowMs) };
+  });
 }
 
 export function trendOf(
@@ -91,11 +60,11 @@ export function trendOf(
 ): Trend | undefined {
   const first = scans[0];
   if (!first) return undefined;
-  const spans = spansOf(scans, procedure?.phase, nowMs);
+  const spans = spansOf(procedure?.phases ?? [], nowMs);
   const firstFreeze = spans.find((span) => span.phase === "freeze");
-  const originMs = firstFreeze?.fromMs ?? Date.parse(first.measurement.acquired_at);
+  const originMs = firstFreeze?.fromMs ?? takenMs(first.measurement);
   const minute = (ms: number): number => (ms - originMs) / MINUTE_MS;
-  const minutes = scans.map(({ measurement }) => minute(Date.parse(measurement.acquired_at)));
+  const minutes = scans.map(({ measurement }) => minute(takenMs(measurement)));
   return {
     minutes,
     origin: firstFreeze ? "first freeze" : "first scan",

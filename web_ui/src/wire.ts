@@ -13,6 +13,7 @@ export type Clock = Schemas["Clock"];
 export type Interval = Schemas["Interval"];
 export type Limits = Schemas["Limits"];
 export type Measurement = Schemas["Measurement"];
+export type OfferedPhase = Schemas["OfferedPhase"];
 export type Outline = Schemas["Outline"];
 export type Phase = Schemas["Phase"];
 export type PhaseName = Schemas["PhaseName"];
