@@ -56,7 +56,7 @@ class Phases:
     def __init__(self, procedure_id: str, opened_at: datetime) -> None:
         self._procedure_id = procedure_id
         self._opened_at = opened_at
-        self._dismissed: set[str] = set()
+        self._dismissed: set[tuple[str, str]] = set()
         self.pressed: list[Phase] = []
 
     @property
@@ -121,7 +121,7 @@ class Phases:
             Not the last press, not that time, or not what is offered.
         """
         if isinstance(what, PhaseOfferDismissed):
-            if offered is None or offered.id != what.offer_id:
+            if offered is None or _grounds(offered.id) != _grounds(what.offer_id):
                 raise CommandError("no_such_offer", "This phase is not offered any more.")
             return
         if not self.pressed or _key(self.pressed[-1]) != what.pressed_at:
@@ -133,7 +133,8 @@ class Phases:
     def take(self, what: OfPhases) -> datetime | None:
         """Let it hold; from when on another phase holds than before, if so."""
         if isinstance(what, PhaseOfferDismissed):
-            self._dismissed.add(what.offer_id)
+            words = what.offer_id.split()
+            self._dismissed.add((words[0], words[-1]))
             return None
         for n, phase in enumerate(self.pressed):
             if _key(phase) != what.pressed_at:
@@ -180,7 +181,7 @@ class Phases:
         denied = [
             n
             for n, (_, m) in enumerate(numbered)
-            if f"{wanted} {m.series_instance_uid}" in self._dismissed
+            if (wanted, m.series_instance_uid) in self._dismissed
         ]
         found = change(scans, held, baseline_s, denied[-1] if denied else None)
         if found is None:
@@ -188,7 +189,7 @@ class Phases:
         number, shown = numbered[found.after]
         before = numbered[found.before][0] if found.before is not None else None
         return OfferedPhase(
-            id=f"{found.phase} {shown.series_instance_uid}",
+            id=f"{found.phase} {shown.series_instance_uid} {numbered[-1][1].series_instance_uid}",
             phase=PhaseName.FREEZE if found.phase == "freeze" else PhaseName.THAW,
             since=self._moment(found.since_s, found),
             earliest=self._moment(found.earliest_s, found),
@@ -214,6 +215,12 @@ class Phases:
 def _key(phase: Phase) -> datetime:
     """By what a press is told from others; presses journaled long ago have only their time."""
     return phase.pressed_at if phase.pressed_at is not None else phase.since
+
+
+def _grounds(offer_id: str) -> str:
+    """Of an offer's id, the phase and the scan that shows it; its last word is the newest scan, up
+    to which all was seen when it was dismissed."""
+    return offer_id.rpartition(" ")[0]
 
 
 def _sentence(found: Change, scans: Sequence[Seen], before: int | None, after: int) -> str:

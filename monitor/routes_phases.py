@@ -39,7 +39,7 @@ class MoveBody(_Body):
 class DismissBody(_Body):
     """Which offered phase has not begun."""
 
-    offer_id: str = Field(max_length=100)
+    offer_id: str = Field(min_length=1, max_length=200, pattern=r"^\S+( \S+){2}$")
 
 
 def add_phase_routes(app: FastAPI, backend: WebBackend) -> None:

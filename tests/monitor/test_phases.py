@@ -179,6 +179,7 @@ def test_a_dismissed_offer_does_not_come_again_when_the_scan_is_measured_again()
     no = PhaseOfferDismissed(offer_id=found.id)
     made.check(no, at(1300), at(0), found)
     assert made.take(no) is None
+    assert made.offered(scans, at(0)) is None
     again = scan(2, 1200, 34.0, id="f" * 32)
     assert made.offered([scans[0], again], at(0)) is None
     third = scan(3, 1380, 22.0)
@@ -188,6 +189,31 @@ def test_a_dismissed_offer_does_not_come_again_when_the_scan_is_measured_again()
     with pytest.raises(CommandError) as refused:
         made.check(no, at(1300), at(0), newer)
     assert refused.value.code == "no_such_offer"
+
+
+def test_who_says_no_has_seen_all_scans_up_to_then() -> None:
+    """With nothing pressed two scans show ice; the second has grown beside the first."""
+    made = phases()
+    scans = [scan(1, 510, 16.7), scan(2, 660, 28.9)]
+    found = made.offered(scans, at(300))
+    assert found is not None
+    made.take(PhaseOfferDismissed(offer_id=found.id))
+    assert made.offered(scans, at(300)) is None
+    third = made.offered([*scans, scan(3, 810, 38.1)], at(300))
+    assert third is not None
+    assert third.text == "Ice grew from 28.9 to 38.1 ml, scan 2 to 3."
+
+
+def test_a_scan_that_comes_while_a_person_says_no() -> None:
+    made = phases((FREEZE, 100))
+    scans = [scan(1, 945, 45.2), scan(2, 1200, 35.5)]
+    seen, now = made.offered(scans, at(0)), made.offered([*scans, scan(3, 1380, 22.0)], at(0))
+    assert seen is not None
+    no = PhaseOfferDismissed(offer_id=seen.id)
+    made.check(no, at(1400), at(0), now)
+    made.take(no)
+    newer = made.offered([*scans, scan(3, 1380, 22.0)], at(0))
+    assert newer is not None, "the third scan was not seen"
 
 
 def test_a_late_start_is_caught_up_with_one_offer_after_the_other() -> None:
