@@ -46,7 +46,8 @@ def boxes(watched: Watched) -> list[Any]:
     """Where the figures, with their parts, and the phase panel are; none covers another."""
     found: list[Any] = watched.page.evaluate(
         "() => [...document.querySelectorAll('.figure, .figure > *, .phase-panel')].map(e => "
-        "{ const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height].map(Math.round) })"
+        "{ const r = e.getBoundingClientRect(); "
+        "return [r.x, r.y, r.width, r.height].map(Math.round) })"
     )
     covered = watched.page.evaluate(
         "() => Math.max(...[...document.querySelectorAll('.figure > *')].map(e => "
