@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import accuracy, analysis, latency, receiving, recomputing
+from benchmarks import accuracy, analysis, latency, planning, receiving, recomputing
 
 EXIT_MISSED = 1
 
@@ -43,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     _add_keep(soon)
     again = commands.add_parser("recomputing", help="ten scans measured again for a changed tumour")
     _add_keep(again)
+    drawn = commands.add_parser("planning", help="from the last planning object to a display")
+    drawn.add_argument("--runs", type=_count, default=3, help="of each order (default: 3)")
+    _add_keep(drawn)
     taken = commands.add_parser("receiving", help="speed and memory of receiving, beside others")
     taken.add_argument("--quick", action="store_true", help="whether it works, not how fast it is")
     _add_keep(taken)
@@ -64,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missed |= bool(latency.run(_latency_options(options)).failures)
     if options.command in (None, "recomputing"):
         missed |= bool(recomputing.run(options.keep).failures)
+    if options.command in (None, "planning"):
+        missed |= bool(planning.run(_planning_options(options)).failures)
     if options.command in (None, "receiving"):
         missed |= bool(receiving.run(_receiving_options(options)).failures)
     return EXIT_MISSED if missed else 0
@@ -93,6 +98,12 @@ def _latency_options(options: argparse.Namespace) -> latency.Options:
     if options.command is None:
         return latency.Options(keep=options.keep)
     return latency.Options(scans=options.scans, keep=options.keep)
+
+
+def _planning_options(options: argparse.Namespace) -> planning.Options:
+    if options.command is None:
+        return planning.Options(keep=options.keep)
+    return planning.Options(runs=options.runs, keep=options.keep)
 
 
 def _receiving_options(options: argparse.Namespace) -> receiving.Options:

@@ -183,7 +183,7 @@ def _timings(procedure: Stored, scans: int) -> list[Timing]:
 def shifted_to(start: datetime, folders: Sequence[Path]) -> list[list[Dataset]]:
     """A procedure's objects, folder by folder; planning, structures and baseline as if the first of
     them was made at ``start``."""
-    read = [_read(folder) for folder in folders]
+    read = [read_series(folder) for folder in folders]
     begins = min(str(d.AcquisitionDateTime) for d in read[0])
     shift = start - datetime.strptime(begins, "%Y%m%d%H%M%S.%f%z")
     for datasets in read[:3]:
@@ -256,5 +256,6 @@ def there_and_back(available: int, scans: int) -> Iterator[int]:
     return (period[n % len(period)] for n in range(scans))
 
 
-def _read(folder: Path) -> list[Dataset]:
+def read_series(folder: Path) -> list[Dataset]:
+    """The files of one folder, in the order of their names."""
     return [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))]

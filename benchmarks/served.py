@@ -193,6 +193,7 @@ class Display:
         address = page.replace("http://", "ws://", 1) + "api/v1/stream"
         self._connection: ClientConnection = connect(address, max_size=None, compression=None)
         self._arrivals: dict[str, Arrival] = {}
+        self._structures: dict[tuple[str, ...], float] = {}
         self._news = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._listen, name="display")
@@ -222,6 +223,21 @@ class Display:
                 raise ServedError(f"no measurement of {series_instance_uid}: {why}")
             return self._arrivals[series_instance_uid]
 
+    def wait_for_structures(self, names: tuple[str, ...], timeout_s: float) -> float:
+        """When a procedure was first told to have just these structures, on ``time.monotonic``.
+
+        Raises
+        ------
+        ServedError
+            It does not come, or the stream ends.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._closed or names in self._structures, timeout_s)
+            if names not in self._structures:
+                why = "the stream ended" if self._closed else f"not within {timeout_s:g} s"
+                raise ServedError(f"no structures {', '.join(names)}: {why}")
+            return self._structures[names]
+
     def _listen(self) -> None:
         try:
             for text in self._connection:
@@ -233,6 +249,11 @@ class Display:
             self._news.notify_all()
 
     def _note(self, at_s: float, at: datetime, message: dict[str, Any]) -> None:
+        if message["type"] == "procedure":
+            names = tuple(one["name"] for one in message["data"]["structures"])
+            with self._news:
+                self._structures.setdefault(names, at_s)
+                self._news.notify_all()
         if message["type"] != "measurement" or message["data"]["assessment"] == "provisional":
             return
         with self._news:
