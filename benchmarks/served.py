@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -191,7 +191,10 @@ class Display:
 
     def __init__(self, page: str) -> None:
         address = page.replace("http://", "ws://", 1) + "api/v1/stream"
-        self._connection: ClientConnection = connect(address, max_size=None, compression=None)
+        self._stack = ExitStack()
+        self._connection: ClientConnection = self._stack.enter_context(
+            connect(address, max_size=None, compression=None)
+        )
         self._arrivals: dict[str, Arrival] = {}
         self._structures: dict[tuple[str, ...], float] = {}
         self._news = threading.Condition()
@@ -203,7 +206,7 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self._stack.close()
         self._thread.join()
 
     def wait(self, series_instance_uid: str, timeout_s: float) -> Arrival:

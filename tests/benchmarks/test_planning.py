@@ -1,18 +1,13 @@
 """The time from the last planning object to the structures is that of the real service."""
 
-import pytest
-
 from benchmarks import planning
 from benchmarks.__main__ import parser
 from benchmarks.latency import read_series
 from tests.quick_case import QuickCase
 
 
-@pytest.mark.parametrize("last", planning.ORDERS)
-def test_it_is_measured_whichever_comes_last(quick: QuickCase, last: str) -> None:
+def test_it_is_measured(quick: QuickCase) -> None:
     objects = [read_series(quick.planning.folder), read_series(quick.structures)]
-    if last == planning.ORDERS[1]:
-        objects.reverse()
     assert 0 < planning._one(objects) < planning.PATIENCE_S
 
 
