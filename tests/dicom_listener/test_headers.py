@@ -81,6 +81,29 @@ def test_a_slice(syntax: str) -> None:
     )
 
 
+def test_what_its_role_hangs_on() -> None:
+    found = parse(
+        ct_slice(
+            IrradiationEventUID=["1.2.3", "1.2.4"],
+            AcquisitionUID="1.2.5",
+            SliceThickness="2.5",
+            BodyPartExamined="KIDNEY",
+            ScanOptions=["HELICAL", "X"],
+        )
+    )
+    assert found.event_uids == ("1.2.3", "1.2.4", "1.2.5")
+    assert found.slice_thickness_mm == 2.5
+    assert (found.body_part, found.scan_options) == ("KIDNEY", ("HELICAL", "X"))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_what_its_role_hangs_on_is_absent_where_it_is_wrong() -> None:
+    found = parse(ct_slice(IrradiationEventUID="../x", AcquisitionTime="2599"))
+    assert found.event_uids == ()
+    assert found.acquired_from is None
+    assert found.acquired_to is None
+
+
 def test_no_plane_without_pixels_or_position() -> None:
     assert parse(structure_set()).plane is None
     assert parse(ct_slice(PixelData=None)).plane is None

@@ -145,6 +145,29 @@ def test_what_the_header_tells() -> None:
     assert not header.lossy
 
 
+def test_what_tells_one_acquisition_from_another() -> None:
+    """The events of all frames, from the first to the last of their times."""
+
+    def change(ds: Dataset) -> None:
+        for n, frame in enumerate(ds.PerFrameFunctionalGroupsSequence):
+            content = frame.FrameContentSequence[0]
+            content.FrameAcquisitionDateTime = f"20260302090{n % 10}00+0000"
+            event = macro(IrradiationEventUID=f"1.2.{1 + n % 2}")
+            frame.IrradiationEventIdentificationSequence = event
+        kind = macro(FluoroscopyFlag="YES")
+        ds.SharedFunctionalGroupsSequence[0].CTAcquisitionTypeSequence = kind
+        ds.BodyPartExamined = "ABDOMEN"
+
+    ds = enhanced(datasets(slices())[:4], change=change)
+    found = parse_header(parse_dataset(encode(ds), ExplicitVRLittleEndian, HEADER_TAGS))
+    assert found.event_uids == ("1.2.1", "1.2.2")
+    assert found.acquired_from == datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    assert found.acquired_to == datetime(2026, 3, 2, 9, 3, tzinfo=UTC)
+    assert found.slice_thickness_mm == float(datasets(slices())[0].SliceThickness)
+    assert found.fluoroscopy
+    assert found.body_part == "ABDOMEN"
+
+
 def test_a_single_frame_of_an_enhanced_object_has_a_plane() -> None:
     (one, *_) = datasets(slices())
     header = header_of(enhanced([one]))
