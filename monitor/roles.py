@@ -24,8 +24,8 @@ Use = Literal["planning", "baseline", "monitoring", "measured", "unmeasurable", 
 ``none``: it is no scan and is judged elsewhere, or nothing is known of it yet."""
 
 TOGETHER_S: Final = 1.0
-"""Series that were acquired no further apart are of one acquisition: times are written in different
-precision, and per slice. No scanner repeats a scan as fast."""
+"""Different reconstructions that were acquired no further apart are of one acquisition: times are
+written in different precision, and per slice. Alike ones must overlap: they may be repeats."""
 
 OVERLAP: Final = 0.5
 """Of the shorter one's range: less is another part of the patient, from one acquisition or not."""
@@ -168,7 +168,16 @@ def same_acquisition(a: SeriesFacts, b: SeriesFacts) -> bool:
     if a.event_uids and b.event_uids and not same_event:
         return False
     apart = max(a.acquired[0], b.acquired[0]) - min(a.acquired[1], b.acquired[1])
-    return apart <= timedelta(seconds=TOGETHER_S)
+    return apart <= timedelta(seconds=0 if _made_alike(a, b) else TOGETHER_S)
+
+
+def _made_alike(a: SeriesFacts, b: SeriesFacts) -> bool:
+    return (a.kernel, a.made, a.metal_reduced, a.fineness_mm) == (
+        b.kernel,
+        b.made,
+        b.metal_reduced,
+        b.fineness_mm,
+    )
 
 
 def doubts_of(purpose: Purpose, scan: SeriesFacts, baseline: SeriesFacts) -> list[Reason]:

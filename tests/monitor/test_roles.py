@@ -254,8 +254,9 @@ def test_a_whole_twin_goes_before_a_broken_one() -> None:
 
 APART: Final[dict[str, tuple[list[ObjectHeader], list[ObjectHeader], bool]]] = {
     "the same times": (scan(1), scan(2), True),
-    "within a second": (scan(1), scan(2, 2.8), True),
-    "seconds later": (scan(1), scan(2, 4.0), False),
+    "within a second": (scan(1), scan(2, 2.8, convolution_kernel="B60f"), True),
+    "within a second, and alike": (scan(1), scan(2, 2.8), False),
+    "seconds later": (scan(1), scan(2, 4.0, convolution_kernel="B60f"), False),
     "no times": (
         scan(1, acquired_from=None, acquired_to=None),
         scan(2, acquired_from=None, acquired_to=None),

@@ -12,6 +12,9 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.peer
 
+PATIENT = {"analysis": {"timeout_s": 60.0}}
+"""On a machine that others use as well, too."""
+
 
 def send(service: RunningService, storescu: str, *paths: Path) -> None:
     """Send, and hear Success for every object."""
@@ -67,7 +70,7 @@ def test_one_acquisition_one_measurement(quick: QuickCase, storescu: str, tmp_pa
     reduced = metal_reduced_twin(first.folder, tmp_path / "reduced", 41)
     of_baseline = sharp_twin(quick.baseline.folder, tmp_path / "baseline", 42)
     of_planning = sharp_twin(quick.planning.folder, tmp_path / "planning", 43)
-    with running_service(tmp_path / "service") as service:
+    with running_service(tmp_path / "service", PATIENT) as service:
         send(service, storescu, of_planning, quick.planning.folder, quick.structures)
         # The twin comes first: it is the baseline until the right one comes.
         send(service, storescu, of_baseline)
@@ -107,7 +110,7 @@ def test_one_acquisition_one_measurement(quick: QuickCase, storescu: str, tmp_pa
         before = wait_for_measured(service, uid_of(sharp))
         wait_for_role(service, second.uid, "ignored", "chosen")
         service.kill()
-    with running_service(tmp_path / "service") as service:
+    with running_service(tmp_path / "service", PATIENT) as service:
         after = wait_for_measured(service, uid_of(sharp))
         wait_for_role(service, second.uid, "ignored", "chosen")
         assert after[uid_of(sharp)]["tumour"] == before[uid_of(sharp)]["tumour"]
