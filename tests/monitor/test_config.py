@@ -73,6 +73,16 @@ def test_the_journal_lies_in_the_directory_unless_told_otherwise(tmp_path: Path)
     assert settings.database_url == "postgresql://db/ice"
 
 
+def test_no_protocol_is_one_too(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "procedure:\n  protocol: []\n")).procedure.steps == []
+    steps = load(None).procedure.steps
+    assert [(step.phase, step.planned_s) for step in steps] == [
+        ("freeze", 600),
+        ("thaw", 480),
+        ("freeze", 600),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -89,6 +99,13 @@ def test_the_journal_lies_in_the_directory_unless_told_otherwise(tmp_path: Path)
         ("alerts:\n  hilum_near_mm: .nan\n", "alerts.hilum_near_mm"),
         ("alerts:\n  scan_overdue_s: .inf\n", "alerts.scan_overdue_s"),
         ("structures:\n  tumour_pattern: '['\n", "structures.tumour_pattern"),
+        ("procedure:\n  protocol: [boil 10]\n", "procedure.protocol.0"),
+        ("procedure:\n  protocol: [freeze 10, thaw]\n", "procedure.protocol.1"),
+        ("procedure:\n  protocol: [freeze 0]\n", "procedure.protocol.0"),
+        ("procedure:\n  protocol: [freeze 61]\n", "procedure.protocol.0"),
+        ("procedure:\n  protocol: [thaw 8]\n", "protocol: freeze comes first"),
+        ("procedure:\n  protocol: [freeze 10, freeze 10]\n", "freeze and thaw take turns"),
+        ("procedure:\n  clock_tolerance_s: 1\n", "procedure.clock_tolerance_s"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, text: str, said: str) -> None:

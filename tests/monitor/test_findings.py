@@ -153,6 +153,16 @@ def test_a_scan_of_before_the_freeze_does_not_count() -> None:
     assert not overdue(1000 + 239, scan, phases=[FREEZE, again]).present
 
 
+def test_the_wait_counts_from_the_acquisition_by_our_clock() -> None:
+    """A scanner's clock that is an hour ahead holds no alert back, nor does a single odd scan."""
+    known = measurement(2, acquired_at=at(240 + 3600), clock_offset_s=3600.0)
+    assert not overdue(240 + 239, known, phases=[FREEZE]).present
+    assert overdue(240 + 241, known, phases=[FREEZE]).present
+    odd = measurement(2, acquired_at=at(240 + 3600))  # received at 245 s
+    assert not overdue(245 + 239, odd, phases=[FREEZE]).present
+    assert overdue(245 + 241, odd, phases=[FREEZE]).present
+
+
 @pytest.mark.parametrize("name", [PhaseName.THAW, PhaseName.IDLE])
 def test_no_scan_is_overdue_in_another_phase(name: PhaseName) -> None:
     assert not overdue(10_000, phases=[FREEZE, phase(name, 1, 700)]).present

@@ -12,9 +12,10 @@ from dicom_listener.events import AssociationEnded, ObjectStored, Receipt
 from monitor.analysis import Planned, Refused, read_structures
 from monitor.clock import Clock
 from monitor.config import Settings, StorageSection
+from monitor.decisions import Decision, PhaseTakenBack
 from monitor.intake import Intake
 from monitor.journal_writer import JournalWriter
-from monitor.messages import Role
+from monitor.messages import PhaseName, Role
 from monitor.metrics import Metrics
 from monitor.procedure import Procedure
 from monitor.room import Room
@@ -210,3 +211,53 @@ def offered_paths(case: Case, name: str) -> list[str]:
     """What waits to be read when one more has come."""
     case.procedure.offer_structures(Offered(Path(name), "", name, "tumour", "hilum", NOW))
     return [str(one.path) for one in case.procedure.offered]
+
+
+def press(case: Case, name: PhaseName, minutes: float) -> None:
+    """A phase that began so many minutes after the story's begin is pressed some time later."""
+    since = at(0) + timedelta(minutes=minutes)
+    now = at(0) + timedelta(minutes=30)
+    case.procedure.press(case.procedure.after_press(name, now, since))
+
+
+def test_a_phase_in_the_past_is_that_of_the_scans_since(case: Case) -> None:
+    """An answer under way that knows of no phase is dropped; a scan before it is left alone."""
+    prepared(case)
+    case.send(SCAN, 8)
+    case.send(SCAN + 1, 8)
+    assert case.answer(case.job(), REFUSED) is not None
+    job = case.job()
+    assert job.arguments[3].phase is None
+    press(case, PhaseName.FREEZE, SCAN + 0.5)
+    assert case.answer(job, REFUSED) is None
+    again = case.job()
+    assert again.series_uid == f"{ROOT}.5.{SCAN + 1}"
+    assert (again.arguments[3].phase, again.arguments[3].phase_s) == ("freeze", 30.0)
+    assert case.answer(again, REFUSED) is not None
+    assert case.procedure.next_step() is None
+    phases = [m.phase for m in case.procedure.results if m.role is Role.MONITORING]
+    assert phases == [None, PhaseName.FREEZE]
+
+
+def test_a_phase_that_begins_after_the_last_scan_stops_no_analysis(case: Case) -> None:
+    prepared(case)
+    case.send(SCAN, 8)
+    job = case.job()
+    press(case, PhaseName.FREEZE, SCAN + 0.5)
+    assert case.answer(job, REFUSED) is not None
+    assert case.procedure.next_step() is None
+
+
+def test_a_phase_that_is_taken_back_has_never_been(case: Case) -> None:
+    prepared(case)
+    case.send(SCAN, 8)
+    press(case, PhaseName.FREEZE, SCAN - 0.5)
+    assert case.answer(case.job(), REFUSED) is not None
+    pressed_at = case.procedure.phase.pressed_at
+    assert pressed_at is not None
+    what = PhaseTakenBack(pressed_at=pressed_at)
+    case.procedure.take(
+        Decision(id="d", procedure_id=case.procedure.id, at=at(0), by="console", what=what)
+    )
+    again = case.job()
+    assert again.arguments[3].phase is None
