@@ -140,7 +140,17 @@ def test_a_freeze_that_lasts_longer_than_planned_says_so_calmly(
         assert service.post(path, {"phase": "thaw", "since": "now"}).status_code == 422
         back = service.post(f"{path}/take-back", {"pressed_at": future})
         assert back.json()["error"]["code"] == "phase_changed"
-        assert watched.errors == []
+        console = open_page(f"{service.page}console.html#phases")
+        later = datetime.now().astimezone().replace(microsecond=0) - timedelta(seconds=20)
+        console.page.get_by_test_id("phase-time").fill(later.strftime("%H:%M:%S"))
+        console.page.get_by_test_id("phase-move").click(timeout=PATIENCE_MS)
+        until(
+            lambda: datetime.fromisoformat(phase(service)["since"]) == later,
+            "the phase moved by the console",
+        )
+        gone_over = watched.page.get_by_test_id("phase-plan").get_by_text("left")
+        gone_over.wait_for(timeout=PATIENCE_MS)
+        assert (watched.errors, console.errors) == ([], [])
 
 
 def test_a_scanners_clock_an_hour_ahead_is_shown_and_ages_are_right(

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { clockBadge, lastPress, offerText, phaseText, timerOf } from "./phase";
+import { clockBadge, lastPress, movedTo, offerText, phaseText, timerOf } from "./phase";
 import { at, NOON_MS } from "./testing";
 import type { Phase } from "./wire";
 
@@ -49,6 +49,15 @@ test("a press can be taken back for a minute", () => {
 test("what is offered is a question", () => {
   const offered = { id: "x", phase: "thaw", since: at(0), earliest: at(0), latest: at(0), text: "" } as const;
   expect(offerText(offered)).toMatch(/^THAW since about \d\d:\d\d:00\?$/);
+});
+
+test("a time of day is the last one up to now", () => {
+  const shown = (moment: string): string =>
+    new Date(moment).toLocaleTimeString("en-GB", { hour12: false });
+  const earlier = shown(at(-600));
+  expect(movedTo(at(-60), earlier, NOON_MS)).toBe(at(-600));
+  expect(movedTo(at(-60), shown(at(600)), NOON_MS)).toBe(at(600 - 86_400));
+  expect(movedTo(at(-60), earlier.slice(0, 5), NOON_MS)).toBe(at(-600));
 });
 
 test("the scanner's clock as a badge", () => {

@@ -50,6 +50,15 @@ export function offerText(offered: OfferedPhase): string {
   return `${offered.phase.toUpperCase()} since about ${time}?`;
 }
 
+/** The last moment, up to now, at which this computer's clock showed "10:32:10". */
+export function movedTo(since: string, time: string, nowMs: number): string {
+  const [hours = 0, minutes = 0, seconds = 0] = time.split(":").map(Number);
+  const moved = new Date(since);
+  moved.setHours(hours, minutes, seconds, 0);
+  if (moved.getTime() > nowMs) moved.setDate(moved.getDate() - 1);
+  return moved.toISOString();
+}
+
 /** "SCANNER CLOCK 1 h AHEAD" */
 export function clockBadge(text: string): string {
   const said = /about (.+) (ahead|behind)/.exec(text);

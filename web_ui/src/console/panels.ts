@@ -3,6 +3,7 @@
 import type { Component } from "svelte";
 
 import type { Live } from "../live.svelte";
+import PhasesPanel from "./PhasesPanel.svelte";
 import ProcedurePanel from "./ProcedurePanel.svelte";
 import ScansPanel from "./ScansPanel.svelte";
 import SeriesPanel from "./SeriesPanel.svelte";
@@ -19,5 +20,6 @@ export const PANELS: readonly Panel[] = [
   { id: "procedure", title: "Procedure", component: ProcedurePanel },
   { id: "planning", title: "Planning files", component: StructuresDrop },
   { id: "series", title: "Series", component: SeriesPanel },
+  { id: "phases", title: "Phases", component: PhasesPanel },
   { id: "scans", title: "Scans", component: ScansPanel },
 ];
