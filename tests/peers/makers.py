@@ -8,11 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pytest
 import SimpleITK as sitk  # noqa: N813  its usual name
 from numpy.typing import NDArray
 
@@ -51,26 +49,7 @@ def plastimatch(planning: Path, masks: Masks, out: Path) -> Path:
     return found
 
 
-def rt_utils(planning: Path, masks: Masks, out: Path) -> Path:
-    """RTSTRUCT by rt-utils, over OpenCV; in a process of its own."""
-    if find_spec("rt_utils") is None:
-        pytest.skip("THE PACKAGE rt-utils IS NOT HERE")
-    for name, mask in masks.items():  # it wants [row, column, slice], along the patient
-        np.save(out / f"{name}.npy", np.moveaxis(mask, 0, -1))
-    script = (
-        "import sys, numpy as np, pathlib\n"
-        "from rt_utils import RTStructBuilder\n"
-        "out = pathlib.Path(sys.argv[2])\n"
-        "made = RTStructBuilder.create_new(dicom_series_path=sys.argv[1])\n"
-        "for path in sorted(out.glob('*.npy')):\n"
-        "    made.add_roi(mask=np.load(path), name=path.stem)\n"
-        "made.save(str(out / 'made.dcm'))\n"
-    )
-    _run(sys.executable, "-c", script, planning, out)
-    return out / "made.dcm"
-
-
-MAKERS: tuple[Maker, ...] = (dcmqi, dcmqi_label_map, plastimatch, rt_utils)
+MAKERS: tuple[Maker, ...] = (dcmqi, dcmqi_label_map, plastimatch)
 
 
 def _dcmqi(planning: Path, masks: Masks, out: Path, kind: str) -> Path:
@@ -132,9 +111,9 @@ def _images(planning: Path, masks: Masks) -> dict[str, sitk.Image]:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    if found is None:
-        pytest.skip(f"THE PROGRAM {name} IS NOT HERE")
+    """Beside our Python: it came with the development packages."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert found is not None, name
     return found
 
 
