@@ -32,6 +32,9 @@ export type Views = Schemas["Views"];
 export type Decision = Schemas["Decision"];
 export type ScheduledStep = Schemas["ScheduledStep"];
 export type Worklist = Schemas["Worklist"];
+export type Mask = Schemas["Mask"];
+export type PlanningCandidate = Schemas["PlanningCandidate"];
+export type StructuresVersion = Schemas["StructuresVersion"];
 
 /** A message or answer that is not what the service's schema says. */
 export class InvalidMessage extends Error {

@@ -8,6 +8,7 @@ import ProcedurePanel from "./ProcedurePanel.svelte";
 import ScansPanel from "./ScansPanel.svelte";
 import SeriesPanel from "./SeriesPanel.svelte";
 import StructuresDrop from "./StructuresDrop.svelte";
+import StructuresPanel from "./StructuresPanel.svelte";
 
 export interface Panel {
   /** The part of the address after #. */
@@ -18,8 +19,9 @@ export interface Panel {
 
 export const PANELS: readonly Panel[] = [
   { id: "procedure", title: "Procedure", component: ProcedurePanel },
-  { id: "planning", title: "Planning files", component: StructuresDrop },
   { id: "series", title: "Series", component: SeriesPanel },
+  { id: "structures", title: "Structures", component: StructuresPanel },
+  { id: "planning", title: "Planning files", component: StructuresDrop },
   { id: "phases", title: "Phases", component: PhasesPanel },
   { id: "scans", title: "Scans", component: ScansPanel },
 ];

@@ -1,0 +1,92 @@
+/** What is marked: the tumour, the hilum, and whatever else is at risk. Never changed in place. */
+
+import type { Ellipsoid } from "./ellipsoid";
+import { Mask } from "./mask";
+
+export type Kind = "tumour" | "hilum" | "other";
+
+export interface Structure {
+  readonly id: number;
+  readonly name: string;
+  readonly kind: Kind;
+  /** Ice nearer than this raises an alert; null leaves it to the site's limit. */
+  readonly warningMm: number | null;
+  readonly mask: Mask;
+  /** Set while the mask is this ellipsoid and nothing else. */
+  readonly ellipsoid: Ellipsoid | null;
+}
+
+export type Drawing = readonly Structure[];
+
+/** Names on offer for structures at risk. */
+export const AT_RISK = ["Ureter", "Renal pelvis", "Bowel", "Adrenal", "Pancreas", "Spleen", "Nerve"];
+
+const OTHER_COLOURS = ["#b9a1ff", "#8ab4ff", "#a5d6a7", "#d9b48f", "#e0e0e0"];
+
+let lastId = 0;
+
+/** A structure with an id of its own. */
+export function made(
+  name: string,
+  kind: Kind,
+  mask = new Mask(),
+  warningMm: number | null = null,
+): Structure {
+  lastId += 1;
+  return { id: lastId, name, kind, warningMm, mask, ellipsoid: null };
+}
+
+/** Nothing marked yet. */
+export function blank(): Drawing {
+  return [made("Tumour", "tumour"), made("Renal hilum", "hilum")];
+}
+
+/** A drawing has a tumour and a hilum to mark, marked or not; they come first. */
+export function completed(structures: Drawing): Drawing {
+  const of = (kind: Kind): Drawing => structures.filter((structure) => structure.kind === kind);
+  const [tumour, hilum] = blank() as [Structure, Structure];
+  return [
+    ...(of("tumour").length ? of("tumour") : [tumour]),
+    ...(of("hilum").length ? of("hilum") : [hilum]),
+    ...of("other"),
+  ];
+}
+
+export function changed(drawing: Drawing, id: number, change: Partial<Structure>): Drawing {
+  return drawing.map((structure) =>
+    structure.id === id ? { ...structure, ...change } : structure,
+  );
+}
+
+export function marked(drawing: Drawing): Drawing {
+  return drawing.filter((structure) => structure.mask.count > 0);
+}
+
+/** "Bowel", or "Bowel 2" where there is one already. */
+export function freeName(drawing: Drawing, wanted: string): string {
+  const taken = new Set(drawing.map((structure) => structure.name.trim().toLowerCase()));
+  for (let n = 1; ; n += 1) {
+    const name = n === 1 ? wanted : `${wanted} ${n}`;
+    if (!taken.has(name.toLowerCase())) return name;
+  }
+}
+
+/** Why it can't be saved as it is; undefined when it can. */
+export function hindrance(drawing: Drawing): string | undefined {
+  const shown = marked(drawing);
+  if (shown.length === 0) return "Nothing is marked yet.";
+  if (!shown.some(({ kind }) => kind === "tumour")) return "The tumour is not marked yet.";
+  const names = shown.map((structure) => structure.name.trim().toLowerCase());
+  if (names.includes("")) return "A structure has no name.";
+  const twice = names.find((name, n) => names.indexOf(name) !== n);
+  if (twice !== undefined) return `Two structures are called “${twice}”.`;
+  return undefined;
+}
+
+export function colourOf(drawing: Drawing, structure: Structure): string {
+  if (structure.kind === "tumour") return "#ffa24d";
+  if (structure.kind === "hilum") return "#ff7bd5";
+  const others = drawing.filter(({ kind }) => kind === "other");
+  const place = Math.max(0, others.findIndex(({ id }) => id === structure.id));
+  return OTHER_COLOURS[place % OTHER_COLOURS.length] ?? "#b9a1ff";
+}
