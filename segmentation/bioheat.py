@@ -72,7 +72,7 @@ tenth less here than it says: on cells of 2.5 mm ice in fat is then as far as on
 
 @dataclass(frozen=True, eq=False)
 class Tissue:
-    """What conducts and what warms, on one isotropic grid; arrays [k, j, i].
+    """What conducts, and what may warm it, on one isotropic grid; arrays [k, j, i].
 
     Attributes
     ----------
@@ -80,14 +80,27 @@ class Tissue:
         Its array is not used.
     water
         Share of water-rich tissue, the rest is fat.
+    supplies
+        At least one; a course is worked out for each of them.
+    """
+
+    grid: Volume
+    water: F32
+    supplies: tuple["Supply", ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Supply:
+    """What blood brings to a tissue; arrays [k, j, i].
+
+    Attributes
+    ----------
     perfusion_per_s
         Volume of blood per volume of tissue and second.
     warm
         Where large vessels keep body temperature.
     """
 
-    grid: Volume
-    water: F32
     perfusion_per_s: F32
     warm: NDArray[np.bool_]
 
@@ -134,6 +147,10 @@ class Course:
     lethal: tuple[Front | None, ...]
 
 
+Fronts = Sequence[Front]
+"""One for each supply."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Seconds: of the first freeze at most, when it may stop, of each thaw, and of a refreeze.
@@ -151,27 +168,33 @@ class Protocol:
 
 def run(
     tissue: Tissue, probes: Sequence[Probe], protocol: Protocol, step: Step = unwatched
-) -> Course:
+) -> tuple[Course, ...]:
     """Simulate the protocol's branches, each from a copy of the state it starts from.
 
-    ``step`` is called every ``LOOK_S`` of simulated time.
+    All supplies are worked out together, which takes far less than one after the other: the arrays
+    of one are so small that calling for them takes longer than they do. ``step`` is called every
+    ``LOOK_S`` of simulated time.
     """
     state = _State(tissue, probes, step)
     ice, lethal = _Crossing(ICE_C, state), _Crossing(LETHAL_C, state)
-    thaws: list[Front] = []
-    again: tuple[Front, Front] | None = None
+    thaws: list[Fronts] = []
+    again: tuple[Fronts, Fronts] | None = None
     for stop_s in (*protocol.stops_s, protocol.freeze_s):
         _advance(state, stop_s, (ice, lethal), on=True)
         if stop_s in protocol.stops_s:
             front, branch = _thaw(state, protocol, stop_s)
             thaws.append(front)
             again = again or branch
-    fronts = [ice.front(state, "freeze", 0.0), *thaws]
-    colder: list[Front | None] = [lethal.front(state, "freeze", 0.0), *(None for _ in thaws)]
+    fronts = [ice.fronts(state, "freeze", 0.0), *thaws]
+    none: list[None] = [None] * len(tissue.supplies)
+    colder = [lethal.fronts(state, "freeze", 0.0), *(none for _ in thaws)]
     if again is not None:
         fronts.append(again[0])
         colder.append(again[1])
-    return Course(tuple(fronts), tuple(colder))
+    return tuple(
+        Course(found, cold)
+        for found, cold in zip(zip(*fronts, strict=True), zip(*colder, strict=True), strict=True)
+    )
 
 
 def _advance(
@@ -185,7 +208,7 @@ def _advance(
 
 def _thaw(
     frozen: "_State", protocol: Protocol, stop_s: float
-) -> tuple[Front, tuple[Front, Front] | None]:
+) -> tuple[Fronts, tuple[Fronts, Fronts] | None]:
     """The thaw from a state, and the freeze after it where the protocol has one there."""
     state = frozen.restarted()
     melted = _Crossing(ICE_C, state, falling=False)
@@ -194,14 +217,14 @@ def _thaw(
         _advance(state, protocol.refreeze_after_s, (melted,), on=False)
         again = _refreeze(state, protocol, stop_s)
     _advance(state, protocol.thaw_s, (melted,), on=False)
-    return melted.front(state, "thaw", stop_s), again
+    return melted.fronts(state, "thaw", stop_s), again
 
 
-def _refreeze(thawed: "_State", protocol: Protocol, stop_s: float) -> tuple[Front, Front]:
+def _refreeze(thawed: "_State", protocol: Protocol, stop_s: float) -> tuple[Fronts, Fronts]:
     state = thawed.restarted()
     ice, lethal = _Crossing(ICE_C, state), _Crossing(LETHAL_C, state)
     _advance(state, protocol.refreeze_s, (ice, lethal), on=True)
-    return ice.front(state, "refreeze", stop_s), lethal.front(state, "refreeze", stop_s)
+    return ice.fronts(state, "refreeze", stop_s), lethal.fronts(state, "refreeze", stop_s)
 
 
 class _Crossing:
@@ -227,7 +250,7 @@ class _Crossing:
         np.copyto(self._before, now)
         self._before_s = state.time_s
 
-    def front(self, state: "_State", stage: Stage, stop_s: float) -> Front:
+    def fronts(self, state: "_State", stage: Stage, stop_s: float) -> Fronts:
         """What was seen, gone on with where the level was never or always passed."""
         times = self._times_s.copy()
         never = ~np.isfinite(times)
@@ -236,18 +259,19 @@ class _Crossing:
         already = self._sign * (self._first - self._level) <= 0
         before = self._sign * (self._first[already] - self._level)
         times[already] = np.float32(BEYOND_S_PER_C / ALREADY) * before
-        steps = np.gradient(times, self._cell_mm)
+        steps = np.gradient(times, self._cell_mm, axis=(1, 2, 3))
         slope = np.sqrt(steps[0] ** 2 + steps[1] ** 2 + steps[2] ** 2)
         slope = np.maximum(slope, LEAST_SLOPE_S_PER_MM).astype(np.float32)
-        return Front(stage, stop_s, times, slope)
+        return [Front(stage, stop_s, t, s) for t, s in zip(times, slope, strict=True)]
 
 
 class _State:
-    """Enthalpy and temperature of all cells at one time."""
+    """Enthalpy and temperature of all cells at one time; arrays [supply, k, j, i]."""
 
     def __init__(self, tissue: Tissue, probes: Sequence[Probe], step: Step) -> None:
         self._moved_on = step
-        water = np.clip(tissue.water, 0, 1).astype(np.float32)
+        water = np.clip(tissue.water, 0, 1).astype(np.float32)[None]
+        count = len(tissue.supplies)
 
         def mix(name: str) -> F32:
             fat, soft = getattr(FAT, name), getattr(WATER_RICH, name)
@@ -262,13 +286,17 @@ class _State:
         span = np.float32(LIQUIDUS_C - SOLIDUS_C)
         self._slopes = 1 / frozen, span / latent, 1 / unfrozen
         self._offset = LIQUIDUS_C - latent / unfrozen
-        self._blood = (tissue.perfusion_per_s * BLOOD_J_PER_M3K).astype(np.float32)
-        self._warm = np.flatnonzero(tissue.warm)
-        self._cells, self._grip = _sources(tissue.grid, probes)
+        perfusion = np.stack([supply.perfusion_per_s for supply in tissue.supplies])
+        self._blood = (perfusion * BLOOD_J_PER_M3K).astype(np.float32)
+        self._warm = np.flatnonzero(np.stack([supply.warm for supply in tissue.supplies]))
+        cells, grip = _sources(tissue.grid, probes)
+        each = np.arange(count)[:, None] * tissue.water.size
+        self._cells, self._grip = (each + cells).ravel(), np.tile(grip, count)
         self._step_s = STABLE * self._cell_m**2 / (6 * float((k_frozen / frozen).max()))
-        shape = tissue.grid.array.shape
+        shape = (count, *tissue.water.shape)
         self.temperature: F32 = np.full(shape, BODY_C, dtype=np.float32)
-        self._enthalpy: F32 = ((BODY_C - self._offset) * unfrozen).astype(np.float32)
+        enthalpy = ((BODY_C - self._offset) * unfrozen).astype(np.float32)
+        self._enthalpy: F32 = np.broadcast_to(enthalpy, shape).copy()
         self._warm_enthalpy = self._enthalpy.ravel()[self._warm]
         self.time_s = 0.0
 
@@ -291,20 +319,17 @@ class _State:
         self._blood[frozen >= 1] = 0
         supply = np.where(frozen > 0, 0, self._blood * step_s).astype(np.float32)
         k = (self._k + self._k_gain * frozen) * np.float32(0.5 / self._cell_m**2) * step_s
-        faces = k[1:] + k[:-1], k[:, 1:] + k[:, :-1], k[:, :, 1:] + k[:, :, :-1]
+        between = [_between(axis) for axis in (1, 2, 3)]
+        faces = [k[high] + k[low] for low, high in between]
         flux = [np.empty_like(face) for face in faces]
         one, two = np.empty_like(t), np.empty_like(t)
         for _ in range(count):
-            for n in range(3):
-                low = tuple(slice(None, -1) if a == n else slice(None) for a in range(3))
-                high = tuple(slice(1, None) if a == n else slice(None) for a in range(3))
-                np.subtract(t[high], t[low], out=flux[n])
-                flux[n] *= faces[n]
-            for n in range(3):
-                low = tuple(slice(None, -1) if a == n else slice(None) for a in range(3))
-                high = tuple(slice(1, None) if a == n else slice(None) for a in range(3))
-                h[low] += flux[n]
-                h[high] -= flux[n]
+            for (low, high), face, through in zip(between, faces, flux, strict=True):
+                np.subtract(t[high], t[low], out=through)
+                np.multiply(through, face, out=through)
+            for (low, high), through in zip(between, flux, strict=True):
+                h[low] += through
+                h[high] -= through
             np.subtract(np.float32(BODY_C), t, out=one)
             one *= supply
             h += one
@@ -326,6 +351,13 @@ class _State:
             if len(self._warm):
                 t.ravel()[self._warm] = BODY_C
                 h.ravel()[self._warm] = self._warm_enthalpy
+
+
+def _between(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """All cells but the last along an axis of four, and all but the first."""
+    low, high = slice(None, -1), slice(1, None)
+    before = tuple(low if a == axis else slice(None) for a in range(4))
+    return before, tuple(high if a == axis else slice(None) for a in range(4))
 
 
 SPREAD_CELLS = 0.7

@@ -297,16 +297,21 @@ def _heat(
     inside = resample(kidney, grid, outside=0.0).array > 0.5
     vessels = _filled(grid, hilum) & (hu > VESSEL_HU) & ~_on_shafts(grid, probes)
 
-    def course(perfusion: float, warm: Mask) -> bioheat.Course:
+    def supply_of(perfusion: float, warm: Mask) -> bioheat.Supply:
         supply = np.where(water > 0.6, OTHER_PERFUSION, FAT_PERFUSION)
         supply = np.where(inside & (water > 0.7) & (hu > FLUID_HU), perfusion, supply)
-        tissue = bioheat.Tissue(grid, water, supply.astype(np.float32), warm)
-        return bioheat.run(tissue, probes, PROTOCOL, step)
+        return bioheat.Supply(supply.astype(np.float32), warm)
 
     none = np.zeros_like(vessels)
     wanted = [*((perfusion, none) for perfusion in PERFUSIONS), (PERFUSIONS[1], vessels)]
+    supplies = tuple(supply_of(perfusion, warm) for perfusion, warm in wanted)
+
+    def courses(some: tuple[bioheat.Supply, ...]) -> tuple[bioheat.Course, ...]:
+        return bioheat.run(bioheat.Tissue(grid, water, some), probes, PROTOCOL, step)
+
     with ThreadPoolExecutor(2) as threads:
-        return grid, tuple(threads.map(lambda w: course(*w), wanted))
+        first, second = threads.map(courses, (supplies[:2], supplies[2:]))
+    return grid, (*first, *second)
 
 
 def _on_shafts(grid: Volume, probes: Sequence[Probe]) -> Mask:
