@@ -24,6 +24,8 @@ from segmentation.assessment import Assessed, NotAssessable, Reference, assess, 
 from segmentation.correction import NONE, Correction
 from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast
+from segmentation.ground import Ground
+from segmentation.layout import NOTHING_KNOWN, Known, Placed
 from segmentation.moment import Moment
 from segmentation.structures import Kind, Structure, StructureError
 from segmentation.volume import GeometryError, Volume
@@ -90,6 +92,8 @@ class Found:
     ----------
     planning_to_scan
         Row-major 4 x 4 matrix that takes the contours' points to the scan's, LPS mm.
+    late, ground
+        Probes that were not known before, and the ground with them; None where there are none.
     forecast
         Its contacts and distances are in the order of ``distances``.
     seconds
@@ -109,6 +113,8 @@ class Found:
     forecast: Forecast | None
     lethal: Lethal | None
     probes: int
+    late: tuple[Placed, ...]
+    ground: Ground | None
     seconds: dict[str, float]
 
 
@@ -169,16 +175,28 @@ def prepare_reference(
     baseline: Sequence[Path],
     structures: tuple[Structure, ...],
     decoded: Path | None = None,
+    known: Known = NOTHING_KNOWN,
+    *,
+    ice_allowed: bool = False,
 ) -> Reference | Refused:
     """Read both scans and make what later scans are compared with.
 
-    ``decoded`` is a folder of frames that were decoded ahead of time.
+    ``decoded`` is a folder of frames that were decoded ahead of time; for ``known`` and
+    ``ice_allowed`` see ``segmentation.assessment.prepare``.
     """
     step = progress.step()
     try:
         before = read_volume(planning, step, decoded)
         after = before if baseline == planning else read_volume(baseline, step, decoded)
-        return prepare(before, after, structures, same_scan=before is after, step=step)
+        return prepare(
+            before,
+            after,
+            structures,
+            same_scan=before is after,
+            known=known,
+            ice_allowed=ice_allowed,
+            step=step,
+        )
     except (NotAssessable, GeometryError, PixelError, OSError) as error:
         return _refused(error)
 
@@ -279,6 +297,8 @@ def _numbers(assessed: Assessed, seconds: dict[str, float]) -> Found:
             else None
         ),
         probes=len(assessed.probes),
+        late=assessed.late,
+        ground=assessed.ground if assessed.late else None,
         seconds=seconds,
     )
 

@@ -31,6 +31,7 @@ from monitor.decisions import CommandError
 from monitor.routes_decisions import BY, add_decision_routes
 from monitor.routes_dropped import add_dropped_routes
 from monitor.routes_phases import add_phase_routes
+from monitor.routes_probes import add_probe_routes
 from monitor.routes_roles import add_role_routes
 from monitor.routes_structures import add_structures_routes
 from monitor.segmentation_object import SegmentationError
@@ -56,6 +57,7 @@ STATUS = {
     "not_a_volume": 409,
     "other_frame": 409,
     "is_planning": 409,
+    "no_such_probe": 404,
     "procedure_closed": 409,
     "bad_time": 422,
     "phase_changed": 409,
@@ -123,6 +125,7 @@ def make_app(backend: WebBackend, page: Path | None) -> FastAPI:
     _add_queries(app, backend)
     _add_commands(app, backend)
     add_decision_routes(app, backend)
+    add_probe_routes(app, backend)
     add_structures_routes(app, backend)
     add_role_routes(app, backend)
     add_dropped_routes(app, backend)

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.assessment import Assessed
+from segmentation.layout import Numbered
+from segmentation.probes import Probe
 from segmentation.rigid import Rigid
 from segmentation.structures import Kind, Structure
 from segmentation.volume import Volume
@@ -45,6 +47,8 @@ class Artefact:
         In the planning frame; ``planning_to_scan`` takes them to the scan's.
     worst_point_lps_mm
         (3,), in the scan's frame.
+    probes
+        With their numbers, in the scan's frame.
     """
 
     scan: Volume
@@ -55,6 +59,7 @@ class Artefact:
     structures: tuple[Structure, ...]
     planning_to_scan: Rigid
     worst_point_lps_mm: NDArray[np.float64]
+    probes: tuple[Numbered, ...] = ()
 
     @property
     def whole_grid(self) -> Volume:
@@ -83,6 +88,7 @@ def save(
         "worst": assessed.margin.worst_point_lps_mm,
         "names": np.array([s.name for s in structures]),
         "kinds": np.array([s.kind for s in structures]),
+        "probes": np.array([_row(one) for one in assessed.probes]).reshape(-1, 8),
     }
     volumes = {"scan": shown, "ice": assessed.ice.surface.field}
     if assessed.lethal is not None:
@@ -125,9 +131,19 @@ def load(path: Path) -> Artefact:
                 ),
                 planning_to_scan=Rigid(content["rotation"], content["shift"]),
                 worst_point_lps_mm=content["worst"],
+                probes=tuple(
+                    Numbered(int(row[0]), Probe(row[1:4], row[4:7], float(row[7])))
+                    for row in content.get("probes", ())
+                ),
             )
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ArtefactError(f"{path.name}: {error}") from error
+
+
+def _row(one: Numbered) -> list[float]:
+    """Number, tip, direction, length."""
+    probe = one.probe
+    return [one.number, *probe.tip_lps_mm, *probe.direction, probe.length_mm]
 
 
 def _volume(content: Any, name: str) -> Volume:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from monitor.marking_messages import VersionStructure
+from monitor.probe_messages import ProbeRemoved, ProbeRestored
 from monitor.wire import Point, Wire
 
 
@@ -156,6 +157,8 @@ OfProcedure = (
     | StructuresDropped
     | RoleChosen
     | OfPhases
+    | ProbeRemoved
+    | ProbeRestored
 )
 """Decisions within a procedure, which it takes itself."""
 

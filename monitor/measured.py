@@ -11,6 +11,7 @@ from monitor.analysis import Found
 from monitor.forecast_messages import TimeSpan, Until
 from monitor.forecasts import contacts_of, forecast_of, interval, lethal_of
 from monitor.messages import Assessment, PhaseName, Reason, Role
+from monitor.probe_messages import Probe
 from monitor.series_record import SeriesRecord
 
 VERSION = f"icemargin {__version__}"
@@ -29,7 +30,7 @@ class Context:
         That held when the scan was acquired; None before any was pressed.
     last_slice_received_at, published_at
         By the service's clock.
-    basis, supersedes, clock_offset_s
+    basis, supersedes, clock_offset_s, probes
         As in ``messages.Measurement``.
     """
 
@@ -40,6 +41,7 @@ class Context:
     basis: str
     supersedes: str | None
     clock_offset_s: float
+    probes: list[Probe]
 
 
 def unmeasured(
@@ -131,6 +133,7 @@ def _common(record: SeriesRecord, context: Context) -> dict[str, Any]:
         "clock_offset_s": context.clock_offset_s,
         "basis": context.basis,
         "supersedes": context.supersedes,
+        "probes": context.probes,
         "version": VERSION,
     }
 

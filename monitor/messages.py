@@ -14,6 +14,7 @@ from monitor import phase_messages, wire
 from monitor.forecast_messages import Forecast, Lethal, TimeSpan
 from monitor.life import State
 from monitor.phase_messages import OfferedPhase, ProtocolStep, ScannerClock
+from monitor.probe_messages import Probe, ProbeLine, Probes
 from monitor.structure_messages import StructureSource
 from monitor.wire import Interval, Point, Wire
 
@@ -111,7 +112,8 @@ class Measurement(Wire):
 
     ``basis`` stands for all that it rests on beside the scan: structures, baseline, corrections.
     ``supersedes`` is the measurement of the same series that it took the place of.
-    ``acquired_at`` is by the scanner's clock, less ``clock_offset_s`` by the service's.
+    ``acquired_at`` is by the scanner's clock, less ``clock_offset_s`` by the service's. ``probes``
+    are those that were first found in this series.
     """
 
     id: str
@@ -134,6 +136,7 @@ class Measurement(Wire):
     lethal: Lethal | None = None
     review: Review | None = None
     correction: Correction | None = None
+    probes: list[Probe] = Field(default_factory=list)
     basis: str = ""
     supersedes: str | None = None
     clock_offset_s: float = 0.0
@@ -269,6 +272,7 @@ class Procedure(Wire):
     structure_sources: list[StructureSource] = Field(default_factory=list)
     series: list[Series]
     recomputing: Recomputing | None = None
+    probes: Probes = Field(default_factory=Probes)
 
 
 class ScanProgress(Wire):
@@ -409,6 +413,7 @@ class View(Wire):
     down_lps: Point
     worst_point: tuple[float, float]
     outlines: list[Outline]
+    probes: list[ProbeLine] = Field(default_factory=list)
 
 
 class Views(Wire):

@@ -9,6 +9,7 @@ because whether a scan is the baseline depends on those before it.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ from monitor.moment import moment_of
 from monitor.phase_messages import OfferedPhase, ScannerClock
 from monitor.phases import Phases
 from monitor.plan import InUse, Plan
+from monitor.probe_book import ProbeBook
+from monitor.probe_messages import ProbeRemoved, ProbeRestored
 from monitor.results import Results
 from monitor.reviews import Reviews
 from monitor.role_choices import RoleChoices
@@ -123,6 +126,7 @@ class Procedure:
     decisions: list[Decision] = field(default_factory=list)
     reviews: Reviews = field(default_factory=Reviews)
     roles: RoleChoices = field(default_factory=RoleChoices)
+    probes: ProbeBook = field(default_factory=ProbeBook)
     versions: Versions = field(init=False)
     patterns: Patterns = field(default_factory=_usual_patterns)
     usual_warning_mm: Callable[[str], float | None] = lambda _name: None
@@ -169,6 +173,7 @@ class Procedure:
         self.plan.let_go()
         self.structures = self.reference = None
         self.others = {}
+        self.probes.forget()
 
     def _take_up(self) -> None:
         """It was not over: the structures are read again, what was measured holds."""
@@ -212,6 +217,8 @@ class Procedure:
                 pass  # what is in it was looked at before
             case RoleChosen():
                 self.roles.check(what, self.series, self.planning_series_uid)
+            case ProbeRemoved() | ProbeRestored():
+                self.probes.check(what)
             case _:
                 self.phases.check(what, self._now(), self._begin, self.offered_phase)
 
@@ -246,6 +253,9 @@ class Procedure:
                     self._judge_again_from(record)
             case RoleChosen():
                 self.roles.take(decision, decision.what)
+            case ProbeRemoved() | ProbeRestored():
+                self.probes.decide(decision, decision.what)
+                self._measure_anew()
             case what if isinstance(what, OfPhases):
                 since = self.phases.take(what)
                 if since is not None:
@@ -325,6 +335,7 @@ class Procedure:
         self.others = {}
         if not self.ice_seen:
             self.baseline_uid = None
+        self.probes.forget()
         for record in self.series.values():
             self._judge_again(record)
 
@@ -428,6 +439,7 @@ class Procedure:
                 "structure_sources": self.plan.messages(),
                 "series": [record.message() for record in self.series.values()],
                 "recomputing": self.results.recomputing,
+                "probes": self.probes.message(),
             }
         )
 
@@ -529,11 +541,12 @@ class Procedure:
         if wanted is not baseline:
             known, grounds = self.others.get(wanted.uid, (None, None))
             if known is None or grounds != self._grounds(wanted.uid):
-                return self._reference_job(planning, wanted)
+                return self._reference_job(planning, wanted, chosen=True)
             if isinstance(known, Refused):
                 reason = Reason(code=known.code, text=known.text)
                 return self._verdict(record, Role.MONITORING, reason)
             reference, baseline = known, wanted
+        main = reference is self.reference
         measurement_id = uuid4().hex
         moment = moment_of(
             record.uid,
@@ -545,7 +558,7 @@ class Procedure:
         )
         arguments = (
             record.paths,
-            reference,
+            self.probes.reference(reference, planning.uid, record.order, main=main),
             self.artefact(measurement_id),
             moment,
             self.derived / DECODED,
@@ -562,14 +575,24 @@ class Procedure:
             measurement_id,
         )
 
-    def _reference_job(self, planning: SeriesRecord, baseline: SeriesRecord) -> Job:
+    def _reference_job(
+        self, planning: SeriesRecord, baseline: SeriesRecord, *, chosen: bool = False
+    ) -> Job:
+        """``chosen``: by a person, for one scan; what it shows is then not judged."""
         assert baseline.ready is not None
-        arguments = (planning.paths, baseline.paths, self.structures, self.derived / DECODED)
+        chosen = chosen or baseline.purpose.use == "baseline"
+        arguments = (
+            planning.paths,
+            baseline.paths,
+            self.structures,
+            self.derived / DECODED,
+            self.probes.known(planning.uid, baseline.uid),
+        )
         return Job(
             "reference",
             baseline.uid,
             baseline.ready.revision,
-            analysis.prepare_reference,
+            partial(analysis.prepare_reference, ice_allowed=chosen),
             arguments,
             self.contours,
         )
@@ -651,9 +674,11 @@ class Procedure:
         if isinstance(answer, Refused):
             if record.uid == self.baseline_uid:  # it served before a restart, and no longer does
                 self.baseline_uid = None
+            self.probes.drop(record.uid)
             reason = Reason(code=answer.code, text=answer.text)
             return self._verdict(record, Role.MONITORING, reason)
         self.reference, self.grounds = answer, self._grounds(record.uid)
+        self.probes.take_baseline(record.uid, answer)
         if record.uid == self.baseline_uid:
             return None
         self.baseline_uid = record.uid
@@ -663,13 +688,17 @@ class Procedure:
         self, record: SeriesRecord, job: Job, answer: Found | Refused
     ) -> Verdict | None:
         if isinstance(answer, Refused):
-            without_ice = answer.code in {"no_ice", "no_probes"} and not self._frozen_yet(record)
+            self.probes.drop(record.uid)
+            taken_away = answer.code == "no_probes" and self.probes.any_removed
+            without_ice = answer.code in _NO_ICE_YET and not self._frozen_yet(record)
             baseline = self.series[self.baseline_uid or ""]
-            if without_ice and record.purpose.use == baseline.purpose.use == "measured":
+            by_rule = record.purpose.use == baseline.purpose.use == "measured"
+            if without_ice and by_rule and not taken_away:
                 return self._replace_baseline()
             reason = Reason(code=answer.code, text=answer.text)
             return self._verdict(record, Role.MONITORING, reason)
         self.ice_seen = True
+        self.probes.take_late(record.uid, record.order, job.arguments[1], answer)
         assert record.ready is not None
         usual = self.series[self.baseline_uid or ""]
         baseline = self.series.get(self.reviews.baseline_of(record.uid) or "", usual)
@@ -697,6 +726,7 @@ class Procedure:
     def _replace_baseline(self) -> Verdict | None:
         """The last scan before the first one with ice is the baseline: a later one takes over."""
         earlier = self.series[self.baseline_uid or ""]
+        self.probes.drop(earlier.uid)
         self.baseline_uid = None
         self.reference = None
         return self._verdict(earlier, Role.IGNORED, _EARLIER_BASELINE)
@@ -714,6 +744,7 @@ class Procedure:
             self.baseline_uid = record.uid
         if measurement.assessment is Assessment.FINAL:
             self.ice_seen = True
+        self.probes.restore(measurement.probes, self.planning.uid if self.planning else "")
         assert record.ready is not None
         revision = record.ready.revision
         return self._decide(record, measurement.role, measurement, revision, adopted=True)
@@ -730,6 +761,7 @@ class Procedure:
             self.series[series_uid].purpose.use,
             self.in_use.key,
             self.reviews.basis_of(series_uid),
+            *self.probes.basis(),
         ]
         if role is Role.MONITORING:
             parts += [self.baseline_uid or "", self._moment_word(self.series[series_uid])]
@@ -745,6 +777,7 @@ class Procedure:
             published_at=self._now(),
             basis=self._basis(record.uid, role),
             supersedes=known.id if known is not None else None,
+            probes=self.probes.of(record.uid),
         )
 
     def _measured_before(self, record: SeriesRecord) -> messages.Measurement | None:
@@ -785,6 +818,7 @@ class Procedure:
         return Verdict(record, role, measurement, adopted)
 
 
+_NO_ICE_YET = {"no_ice", "no_probes"}
 GROWING = Reason(code="incomplete", text="More slices of this scan are coming.")
 _PLANNING = Reason(code="planning", text="The planning scan; the contours were drawn on it.")
 _BASELINE = Reason(code="baseline", text="The baseline, before ice; later scans are compared.")

@@ -15,7 +15,9 @@ from PIL import Image
 
 from monitor import messages
 from monitor.artefact import Artefact
+from monitor.probe_messages import ProbeLine
 from monitor.wire import Point
+from segmentation.layout import Numbered
 from segmentation.rigid import Rigid
 from segmentation.sampling import sample
 from segmentation.volume import Volume
@@ -29,6 +31,10 @@ FIELD_MM = 120.0
 """Side of the square that is shown; less where less was kept of the scan."""
 
 SMALLEST_CURVE_POINTS = 8
+
+NEAR_PLANE_MM = 3.0
+"""A shaft is drawn as in the picture where it lies this near to its plane: slices are 2 to 5 mm
+thick, and found shafts right to about 1 mm."""
 
 LETHAL_NAME = "Modelled −20 °C"
 
@@ -124,6 +130,31 @@ def _view(artefact: Artefact, plane: Plane, measurement_id: str) -> messages.Vie
         down_lps=_point(frame.down),
         worst_point=frame.place(artefact.worst_point_lps_mm),
         outlines=outlines,
+        probes=[_line(frame, one) for one in artefact.probes],
+    )
+
+
+def _line(frame: _Frame, numbered: Numbered) -> ProbeLine:
+    """A shaft's projection; its distance from the plane changes evenly along it."""
+    probe = numbered.probe
+    normal = np.cross(frame.right, frame.down)
+    at_tip = float((probe.tip_lps_mm - frame.corner) @ normal)
+    rise = float(probe.direction @ normal)
+
+    def place(along_mm: float) -> tuple[float, float]:
+        return frame.place(probe.tip_lps_mm + along_mm * probe.direction)
+
+    first, last = 0.0, probe.length_mm
+    if abs(rise) > 1e-9:
+        borders = sorted((side - at_tip) / rise for side in (-NEAR_PLANE_MM, NEAR_PLANE_MM))
+        first, last = max(first, borders[0]), min(last, borders[1])
+    elif abs(at_tip) > NEAR_PLANE_MM:
+        last = first
+    return ProbeLine(
+        number=numbered.number,
+        line=(place(0.0), place(probe.length_mm)),
+        near=(place(first), place(last)) if first < last else None,
+        tip_near=abs(at_tip) <= NEAR_PLANE_MM,
     )
 
 

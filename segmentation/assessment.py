@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.correction import NONE, Correction
+from segmentation.early_ice import iced_probes
 from segmentation.estimate import Estimate
 from segmentation.forecast import Forecast, Lethal, forecast, lethal
 from segmentation.ground import Ground, survey
 from segmentation.ice import HiddenError, Ice, UncertainError, find_ice
 from segmentation.kidney import kidney_region
+from segmentation.layout import NOTHING_KNOWN, Known, Numbered, Placed, place, without
 from segmentation.margins import Clearance, TumourMargin, clearance, tumour_margin
 from segmentation.moment import Moment
 from segmentation.probes import Probe, find_probes
@@ -87,8 +89,12 @@ class Reference:
         How the contours' frame lies in the baseline's.
     structures
         In the planning scan's frame; exactly one is the tumour.
-    probes
-        In the baseline's frame; none when the probes were not in yet.
+    placed
+        The ground's probes with their numbers, in its order.
+    known
+        Numbers that are given already.
+    removed
+        Probes that a person has taken away, in the planning frame.
     """
 
     baseline: Volume
@@ -96,6 +102,9 @@ class Reference:
     planning_to_baseline: Registered
     structures: tuple[Structure, ...]
     ground: Ground | None
+    placed: tuple[Placed, ...] = ()
+    known: Known = NOTHING_KNOWN
+    removed: tuple[Probe, ...] = ()
 
     @property
     def tumour(self) -> Structure:
@@ -125,6 +134,10 @@ class Assessed:
     residual_mm, shift_mm
         Estimated registration error (planning to scan) and the (3,) shift of the tumour's centre
         against the baseline.
+    probes
+        The baseline's, where they are in this scan, and those of this scan.
+    late, ground
+        Probes that this scan shows beyond the reference's; the ground with them.
     forecast, lethal
         What freezing on would do, and where -20 C is by the model; None where it is not freezing.
     """
@@ -135,7 +148,9 @@ class Assessed:
     planning_to_scan: Rigid
     residual_mm: float
     shift_mm: NDArray[np.float64]
-    probes: tuple[Probe, ...]
+    probes: tuple[Numbered, ...]
+    late: tuple[Placed, ...]
+    ground: Ground
     forecast: Forecast | None
     lethal: Lethal | None
 
@@ -175,6 +190,8 @@ def prepare(
     structures: Sequence[Structure],
     *,
     same_scan: bool = False,
+    known: Known = NOTHING_KNOWN,
+    ice_allowed: bool = False,
     step: Step = unwatched,
 ) -> Reference:
     """Register the planning scan to the baseline and find the probes.
@@ -183,11 +200,16 @@ def prepare(
     ----------
     same_scan
         The contours were drawn on the baseline itself.
+    known
+        Numbers that probes have already, and those that a person has taken away.
+    ice_allowed
+        A person has said that this is the baseline, whatever it shows.
 
     Raises
     ------
     NotAssessable
-        No tumour, or the baseline does not show the planned kidney.
+        No tumour, the baseline does not show the planned kidney, or it shows ice
+        (``baseline_frozen``).
     """
     tumour, hilum = targets_of(structures)
     try:
@@ -207,14 +229,22 @@ def prepare(
         raise NotAssessable("registration_failed", str(error)) from error
     cropped = baseline.crop_around(np.concatenate([tumour, hilum]), BASELINE_REACH_MM)
     step()
-    probes = find_probes(baseline, tumour)
+    back = registered.transform.inverse()
+    removed = (*known.removed, *(probe.moved(back) for probe in known.removed_here))
+    probes = _wanted(find_probes(baseline, tumour), back, removed)
     step()
+    if not same_scan and not ice_allowed:
+        _check_unfrozen(iced_probes(planning, baseline, registered.transform, kidney, probes))
+    placed = place(probes, back, next(s for s in structures if s.kind == "tumour"), known.numbered)
     return Reference(
         baseline=cropped,
         patch=patch,
         planning_to_baseline=registered,
         structures=tuple(structures),
         ground=survey(cropped, patch.kidney, probes, tumour, hilum, step) if probes else None,
+        placed=placed,
+        known=known,
+        removed=removed,
     )
 
 
@@ -249,7 +279,8 @@ def assess(
     to_scan = registered.transform.after(reference.planning_to_baseline.transform)
     tumour = to_scan.apply(reference.tumour.surface.points_lps_mm)
     _check_shown(scan, tumour)
-    ground = _ground(reference, registered.transform, scan, tumour, step)
+    late = _late(reference, to_scan, scan, tumour)
+    ground = _ground(reference, registered.transform, late, step)
     try:
         seed = correction.seed_before(registered.transform)
         ice = find_ice(scan, ground, registered.transform, moment, seed)
@@ -288,7 +319,12 @@ def assess(
         planning_to_scan=to_scan,
         residual_mm=residual,
         shift_mm=registered.transform.shift_at(centre),
-        probes=tuple(p.moved(registered.transform) for p in ground.probes),
+        probes=tuple(
+            Numbered(placed.number, probe.moved(registered.transform))
+            for placed, probe in zip((*reference.placed, *late), ground.probes, strict=True)
+        ),
+        late=late,
+        ground=ground,
         forecast=ahead,
         lethal=cold,
     )
@@ -328,17 +364,47 @@ def _check_shown(scan: Volume, tumour: NDArray[np.float64]) -> None:
         raise NotAssessable("tumour_outside_scan", "The scan does not cover the whole tumour.")
 
 
+def _check_unfrozen(iced: Sequence[int]) -> None:
+    if iced:
+        which = "a probe" if len(iced) == 1 else f"{len(iced)} probes"
+        raise NotAssessable(
+            "baseline_frozen",
+            f"Ice is seen round {which} already: this scan can't be the baseline. "
+            "A person may choose it as the baseline all the same.",
+        )
+
+
+def _wanted(
+    probes: Sequence[Probe], to_planning: Rigid, removed: Sequence[Probe]
+) -> tuple[Probe, ...]:
+    """Of probes in a scan's frame those that no person has taken away."""
+    to_scan = to_planning.inverse()
+    return without(probes, [probe.moved(to_scan) for probe in removed])
+
+
+def _late(
+    reference: Reference, to_scan: Rigid, scan: Volume, tumour: NDArray[np.float64]
+) -> tuple[Placed, ...]:
+    """Probes that the scan shows and the reference does not have."""
+    to_planning = to_scan.inverse()
+    shown = _wanted(find_probes(scan, tumour), to_planning, reference.removed)
+    # Not each to one of the others: two finds on one shaft are no late probe.
+    planned = [(probe, probe.moved(to_planning)) for probe in shown]
+    known = [placed.planned for placed in reference.placed]
+    late = [p for p, there in planned if not any(there.same_as(one) for one in known)]
+    numbered = [Numbered(placed.number, placed.planned) for placed in reference.placed]
+    return place(late, to_planning, reference.tumour, (*reference.known.numbered, *numbered))
+
+
 def _ground(
-    reference: Reference, to_scan: Rigid, scan: Volume, tumour: NDArray[np.float64], step: Step
+    reference: Reference, baseline_to_scan: Rigid, late: Sequence[Placed], step: Step
 ) -> Ground:
-    """The reference's; made anew where the scan shows probes that the baseline did not."""
-    back = to_scan.inverse()
-    shown = [probe.moved(back) for probe in find_probes(scan, tumour)]
-    added = [p for p in shown if not any(p.same_as(known) for known in reference.probes)]
-    probes = (*reference.probes, *added)
+    """The reference's; made anew where the scan shows probes that the reference does not have."""
+    back = baseline_to_scan.inverse()
+    probes = (*reference.probes, *(placed.probe.moved(back) for placed in late))
     if not probes:
         raise NotAssessable("no_probes", "No cryoprobe was found near the tumour.")
-    if reference.ground is not None and not added:
+    if reference.ground is not None and not late:
         return reference.ground
     to_baseline = reference.planning_to_baseline.transform
     return survey(

@@ -42,6 +42,8 @@ FOUND = Found(
     forecast=FORECAST,
     lethal=Lethal(Estimate(10, 8, 12), Estimate(-1, -3, 1), 0.9),
     probes=2,
+    late=(),
+    ground=None,
     seconds={},
 )
 
