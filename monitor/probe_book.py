@@ -103,11 +103,14 @@ class ProbeBook:
         ``main``: it is the procedure's, and none that a person wants for one scan.
         """
         self._main = main
+        if main and self._grown is not None and at >= self._grown[0]:
+            _, ground, placed = self._grown
+            reference = replace(reference, ground=ground, placed=placed)
         known = self.known(planning_uid, "")
-        if self._grown is None or at < self._grown[0] or not main:
-            return replace(reference, known=known)
-        _, ground, placed = self._grown
-        return replace(reference, known=known, ground=ground, placed=placed)
+        told = {one.number for one in (*reference.placed, *reference.known.numbered)}
+        if told.issuperset(one.number for one in known.numbered):
+            return reference
+        return replace(reference, known=known)
 
     # What was found
 

@@ -12,7 +12,14 @@ from pydantic import TypeAdapter
 
 from dicom_listener.headers import HeaderCode
 from dicom_listener.pixels import PixelCode
-from monitor import api, forecast_messages, marking_messages, messages, worklist_messages
+from monitor import (
+    api,
+    forecast_messages,
+    marking_messages,
+    messages,
+    probe_messages,
+    worklist_messages,
+)
 from monitor.web_backend import WebBackend
 from monitor.wire import Wire
 from segmentation.volume import GeometryCode
@@ -49,6 +56,7 @@ def types() -> dict[str, type[Wire]]:
             vars(messages)
             | vars(forecast_messages)
             | vars(marking_messages)
+            | vars(probe_messages)
             | vars(worklist_messages)
         ).items()
         if isinstance(value, type) and issubclass(value, Wire)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,6 +22,7 @@ from monitor.room import Room
 from monitor.steps import Job, Verdict
 from monitor.structure_sets import Drawn
 from monitor.structures import Offered
+from segmentation.assessment import Reference
 from segmentation.structures import solid_from_contours
 from tests.dicom_listener.objects import ROOT, at, header, heights
 from tests.monitor.test_intake import Page
@@ -86,9 +87,15 @@ def case(tmp_path: Path) -> Iterator[Case]:
         yield case
 
 
-def prepared(case: Case) -> object:
+def made() -> Reference:
+    """A reference that nothing is measured with."""
+    nothing = cast("Any", None)
+    return Reference(nothing, nothing, nothing, (), None)
+
+
+def prepared(case: Case) -> Reference:
     """Prepare the reference."""
-    reference = object()
+    reference = made()
     job = case.job()
     assert job.kind == "reference"
     case.answer(job, reference)
@@ -113,7 +120,7 @@ def test_a_refusal_of_some_slices_is_not_that_of_all(case: Case) -> None:
 def test_a_reference_of_some_slices_is_not_used(case: Case, growing: int) -> None:
     job = case.job()
     case.send(growing, 2, first=8)
-    assert case.answer(job, object()) is None
+    assert case.answer(job, made()) is None
     assert case.procedure.reference is None
     again = case.job()
     assert again.kind == "reference"

@@ -47,6 +47,8 @@ def found() -> Found:
         forecast=None,
         lethal=None,
         probes=2,
+        late=(),
+        ground=None,
         seconds={},
     )
 

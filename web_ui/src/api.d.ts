@@ -348,6 +348,66 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/procedures/{procedure_id}/probes": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Probes
+         * @description Probes that were found, those that were taken away, and how far they are apart.
+         */
+        readonly get: operations["probes_api_v1_procedures__procedure_id__probes_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/probes/{probe_id}/remove": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Remove
+         * @description It is no probe: everything is measured again without it.
+         */
+        readonly post: operations["remove_api_v1_procedures__procedure_id__probes__probe_id__remove_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/procedures/{procedure_id}/probes/{probe_id}/restore": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Restore
+         * @description It is a probe after all.
+         */
+        readonly post: operations["restore_api_v1_procedures__procedure_id__probes__probe_id__restore_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/procedures/{procedure_id}/proposal": {
         readonly parameters: {
             readonly query?: never;
@@ -797,7 +857,7 @@ export interface components {
             /** Procedure Id */
             readonly procedure_id: string;
             /** What */
-            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"] | components["schemas"]["StructuresDropped"] | components["schemas"]["RoleChosen"] | components["schemas"]["PhaseTakenBack"] | components["schemas"]["PhaseMoved"] | components["schemas"]["PhaseOfferDismissed"];
+            readonly what: components["schemas"]["ProcedureOpened"] | components["schemas"]["ProcedureClosed"] | components["schemas"]["ProcedureReopened"] | components["schemas"]["ScanReviewed"] | components["schemas"]["ScanCorrected"] | components["schemas"]["StructuresSaved"] | components["schemas"]["StructuresUsed"] | components["schemas"]["StructuresDropped"] | components["schemas"]["RoleChosen"] | components["schemas"]["PhaseTakenBack"] | components["schemas"]["PhaseMoved"] | components["schemas"]["PhaseOfferDismissed"] | components["schemas"]["ProbeRemoved"] | components["schemas"]["ProbeRestored"];
         };
         /**
          * DismissBody
@@ -977,7 +1037,8 @@ export interface components {
          *
          *     ``basis`` stands for all that it rests on beside the scan: structures, baseline, corrections.
          *     ``supersedes`` is the measurement of the same series that it took the place of.
-         *     ``acquired_at`` is by the scanner's clock, less ``clock_offset_s`` by the service's.
+         *     ``acquired_at`` is by the scanner's clock, less ``clock_offset_s`` by the service's. ``probes``
+         *     are those that were first found in this series.
          */
         readonly Measurement: {
             /**
@@ -1015,6 +1076,8 @@ export interface components {
             /** @default null */
             readonly lethal: components["schemas"]["Lethal"] | null;
             readonly phase: components["schemas"]["PhaseName"] | null;
+            /** Probes */
+            readonly probes: readonly components["schemas"]["Probe"][];
             /** Procedure Id */
             readonly procedure_id: string;
             /**
@@ -1318,6 +1381,143 @@ export interface components {
          */
         readonly Priority: "high" | "medium" | "low";
         /**
+         * Probe
+         * @description One straight probe that was found.
+         *
+         *     ``number`` (and ``id``) stays through the procedure. ``tip_lps_mm`` and ``direction`` (a unit
+         *     vector up the shaft) are in the frame of the series it was found in; ``planning_…`` are the same
+         *     in the planning scan's frame. ``visible_length_mm`` is what shows of the shaft within 60 mm of
+         *     the tumour. ``tumour_distance_mm`` is the least distance of the freezing zone's axis to the
+         *     tumour's surface, negative by the greatest depth where it passes inside; ``inside_tumour_mm`` is
+         *     the shaft's length inside. ``late``: the baseline did not show it.
+         */
+        readonly Probe: {
+            /** Direction */
+            readonly direction: readonly [
+                number,
+                number,
+                number
+            ];
+            /** Id */
+            readonly id: string;
+            /** Inside Tumour Mm */
+            readonly inside_tumour_mm: number;
+            /** Late */
+            readonly late: boolean;
+            /** Number */
+            readonly number: number;
+            /** Planning Direction */
+            readonly planning_direction: readonly [
+                number,
+                number,
+                number
+            ];
+            /** Planning Tip Lps Mm */
+            readonly planning_tip_lps_mm: readonly [
+                number,
+                number,
+                number
+            ];
+            /** Series Instance Uid */
+            readonly series_instance_uid: string;
+            /** Tip Lps Mm */
+            readonly tip_lps_mm: readonly [
+                number,
+                number,
+                number
+            ];
+            /** Tumour Distance Mm */
+            readonly tumour_distance_mm: number;
+            /** Visible Length Mm */
+            readonly visible_length_mm: number;
+        };
+        /**
+         * ProbeLine
+         * @description A probe's shaft in a view: projected onto it, from tip to where it ceases to show.
+         *
+         *     ``near`` is the part that lies within 3 mm of the plane; None where none does.
+         */
+        readonly ProbeLine: {
+            /** Line */
+            readonly line: readonly [
+                readonly [
+                    number,
+                    number
+                ],
+                readonly [
+                    number,
+                    number
+                ]
+            ];
+            /** Near */
+            readonly near: readonly [
+                readonly [
+                    number,
+                    number
+                ],
+                readonly [
+                    number,
+                    number
+                ]
+            ] | null;
+            /** Number */
+            readonly number: number;
+            /** Tip Near */
+            readonly tip_near: boolean;
+        };
+        /**
+         * ProbeRemoved
+         * @description A person says that what was found is no probe.
+         *
+         *     It is known again by where it lies: in the planning scan's frame, and in its own scan's.
+         */
+        readonly ProbeRemoved: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "probe_removed";
+            /** Planning Series Uid */
+            readonly planning_series_uid: string;
+            readonly probe: components["schemas"]["Probe"];
+        };
+        /**
+         * ProbeRestored
+         * @description It is one after all.
+         */
+        readonly ProbeRestored: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kind: "probe_restored";
+            /** Number */
+            readonly number: number;
+        };
+        /**
+         * Probes
+         * @description All probes of a procedure. ``usual_spacing_mm``: what spacing is advised, low and high.
+         */
+        readonly Probes: {
+            /** Found */
+            readonly found: readonly components["schemas"]["Probe"][];
+            /** Removed */
+            readonly removed: readonly components["schemas"]["RemovedProbe"][];
+            /** Spacings */
+            readonly spacings: readonly components["schemas"]["Spacing"][];
+            /**
+             * Usual Spacing Mm
+             * @default [
+             *       10,
+             *       20
+             *     ]
+             */
+            readonly usual_spacing_mm: readonly [
+                number,
+                number
+            ];
+        };
+        /**
          * Procedure
          * @description One patient and study under treatment.
          */
@@ -1338,6 +1538,7 @@ export interface components {
             readonly phase: components["schemas"]["Phase"];
             /** Phases */
             readonly phases: readonly components["schemas"]["Phase"][];
+            readonly probes: components["schemas"]["Probes"];
             /** @default null */
             readonly recomputing: components["schemas"]["Recomputing"] | null;
             /** @default null */
@@ -1515,6 +1716,20 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /**
+         * RemovedProbe
+         * @description One that a person has taken away as false: nothing is computed with it.
+         */
+        readonly RemovedProbe: {
+            /**
+             * At
+             * Format: date-time
+             */
+            readonly at: string;
+            /** By */
+            readonly by: string;
+            readonly probe: components["schemas"]["Probe"];
         };
         /**
          * Review
@@ -1850,6 +2065,25 @@ export interface components {
             readonly type: "snapshot";
         };
         /**
+         * Spacing
+         * @description Distance between two probes: least between the axes of the freezing zones, and of the tips.
+         *
+         *     ``neighbours``: for one of the two the other is the nearest.
+         */
+        readonly Spacing: {
+            /** Neighbours */
+            readonly neighbours: boolean;
+            /** Numbers */
+            readonly numbers: readonly [
+                number,
+                number
+            ];
+            /** Tips Mm */
+            readonly tips_mm: number;
+            /** Zones Mm */
+            readonly zones_mm: number;
+        };
+        /**
          * State
          * @description Where a procedure stands.
          *
@@ -2177,6 +2411,8 @@ export interface components {
              * @enum {string}
              */
             readonly plane: "axial" | "coronal" | "sagittal";
+            /** Probes */
+            readonly probes: readonly components["schemas"]["ProbeLine"][];
             /** Right */
             readonly right: string;
             /** Right Lps */
@@ -2799,6 +3035,101 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly probes_api_v1_procedures__procedure_id__probes_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Probes"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly remove_api_v1_procedures__procedure_id__probes__probe_id__remove_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+                readonly probe_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description Default Response */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    readonly restore_api_v1_procedures__procedure_id__probes__probe_id__restore_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly procedure_id: string;
+                readonly probe_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Decision"];
+                };
             };
             /** @description Default Response */
             readonly default: {
