@@ -107,7 +107,8 @@ class ProbeBook:
             _, ground, placed = self._grown
             reference = replace(reference, ground=ground, placed=placed)
         known = self.known(planning_uid, "")
-        told = {one.number for one in (*reference.placed, *reference.known.numbered)}
+        told = {one.number for one in reference.placed}
+        told |= {one.number for one in reference.known.numbered}
         if told.issuperset(one.number for one in known.numbered):
             return reference
         return replace(reference, known=known)

@@ -19,7 +19,7 @@ from monitor.steps import Job, Verdict
 from segmentation.correction import Correction
 from tests.dicom_listener.objects import ROOT, at
 from tests.monitor.test_forecasts import FOUND
-from tests.monitor.test_growing import BASELINE, PLANNING, REFUSED, Case, prepared
+from tests.monitor.test_growing import BASELINE, PLANNING, REFUSED, Case, made, prepared
 from tests.monitor.test_intake import Page
 
 FIRST, SECOND, THIRD = 3, 4, 5
@@ -174,7 +174,7 @@ def test_one_scan_against_another_baseline(case: Reviewed) -> None:
     )
     prepare = case.job()
     assert (prepare.kind, prepare.series_uid) == ("reference", uid(FIRST))
-    other = object()
+    other = made()
     assert case.answer(prepare, other) is None
     job = case.job()
     assert (job.series_uid, job.arguments[1]) == (uid(SECOND), other)
@@ -233,6 +233,6 @@ def test_new_contours_keep_what_was_said(case: Reviewed) -> None:
     case.procedure._measure_anew()
     job = case.job()
     assert (job.kind, job.series_uid) == ("reference", uid(BASELINE))
-    case.answer(job, object())
+    case.answer(job, made())
     case.measured(FIRST, THIRD)
     assert case.of(SECOND).reasons[0].code == "rejected"

@@ -1,6 +1,6 @@
 """A simulated procedure, measured: the ice, the margins, and when there is no number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dicom_listener.pixels import read_volume
 from monitor.structures import read_structure_set
 from segmentation.assessment import Assessed, NotAssessable, Reference, assess, prepare
+from segmentation.layout import Known, Numbered
 from segmentation.rigid import Rigid
 from segmentation.sampling import resample
 from segmentation.structures import Structure
@@ -160,3 +161,40 @@ def test_rigid_transforms_compose_and_invert() -> None:
     assert turn.inverse().apply(turn.apply(point)) == pytest.approx(point)
     assert turn.after(turn).apply(point) == pytest.approx(turn.apply(turn.apply(point)))
     assert turn.angle_deg == pytest.approx(np.degrees(angle))
+
+
+def test_a_scan_with_ice_is_no_baseline_unless_a_person_says_so(case: Measured) -> None:
+    _, frozen = case.scans[0]
+    with pytest.raises(NotAssessable) as caught:
+        prepare(case.planning, frozen, case.structures)
+    assert caught.value.code == "baseline_frozen"
+    assert len(prepare(case.planning, frozen, case.structures, ice_allowed=True).probes) == 2
+
+
+def test_a_probe_that_was_taken_away_is_found_in_no_scan(case: Measured) -> None:
+    false, true = (placed.planned for placed in case.reference.placed)
+    known = Known(numbered=(Numbered(1, false), Numbered(2, true)), removed=(false,))
+    reference = prepare(case.planning, case.baseline, case.structures, known=known)
+    assert [placed.number for placed in reference.placed] == [2]
+    _, volume = case.scans[-1]
+    found = assess(volume, reference)
+    assert [probe.number for probe in found.probes] == [2]
+    assert found.late == ()
+    both = Known(removed=(false, true))
+    reference = prepare(case.planning, case.baseline, case.structures, known=both)
+    with pytest.raises(NotAssessable) as caught:
+        assess(volume, reference)
+    assert caught.value.code == "no_probes"
+
+
+def test_probes_that_only_a_later_scan_shows_are_late(case: Measured) -> None:
+    """The planning scan, which shows none, is the baseline here."""
+    reference = prepare(case.planning, case.planning, case.structures, same_scan=True)
+    assert reference.probes == ()
+    _, volume = case.scans[0]
+    found = assess(volume, reference)
+    assert [placed.number for placed in found.late] == [1, 2]
+    grown = replace(reference, ground=found.ground, placed=found.late)
+    again = assess(volume, grown)
+    assert again.late == ()
+    assert again.margin.margin_mm == found.margin.margin_mm
