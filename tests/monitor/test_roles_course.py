@@ -5,7 +5,7 @@ The procedure is real; the analysis is not run: every job is answered at once.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -16,11 +16,11 @@ from monitor.decisions import CommandError, Decision, RoleChosen
 from monitor.procedure import Procedure
 from monitor.series_record import SeriesRecord
 from monitor.steps import Job, Verdict
-from segmentation.assessment import Reference
 from segmentation.estimate import Estimate
 from segmentation.volume import check_stack
 from tests.dicom_listener.objects import START, at, heights
 from tests.monitor.made import procedure as made_procedure
+from tests.monitor.test_growing import made
 from tests.monitor.test_roles import REDUCED, SHARP, scan
 
 PLANNING, BASELINE, FIRST, SECOND = (1, 0), (2, 120), (3, 400), (4, 600)
@@ -102,7 +102,7 @@ class Course:
 
     def _answer(self, job: Job) -> Verdict | None:
         self.jobs.append(f"{job.kind} {number(job.series_uid)}")
-        answer: Any = cast("Reference", object()) if job.kind == "reference" else found()
+        answer: Any = made() if job.kind == "reference" else found()
         if job.kind == "measure" and number(job.series_uid) in self._refused:
             answer = Refused("no_ice", "There is no ice.")
         return self.procedure.conclude(job, answer)

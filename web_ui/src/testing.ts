@@ -45,6 +45,7 @@ export const PROCEDURE: Procedure = {
   patient_name: "A^B",
   study_instance_uid: "1.2",
   recomputing: null,
+    probes: { found: [], removed: [], spacings: [], usual_spacing_mm: [10, 20] },
   opened_at: at(-1000),
   state: "open",
   phase: IDLE,
@@ -104,6 +105,7 @@ export function measurement(
     basis: "",
     correction: null,
     supersedes: null,
+    probes: [],
     version: "test",
   };
 }
