@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
-import { blank, changed, colourOf, completed, freeName, hindrance, made } from "./drawing";
+import { blank, carried, changed, colourOf, completed, freeName, hindrance, made } from "./drawing";
 import type { Drawing } from "./drawing";
+import type { Grid } from "./geometry";
 import { guidanceOf } from "./guidance";
 import { Mask } from "./mask";
 
@@ -51,6 +52,29 @@ test("structures at risk have colours of their own, never an alarm's", () => {
   const colours = drawing.map((one) => colourOf(drawing, one));
   expect(new Set(colours).size).toBe(4);
   for (const alarm of ["#ff3b3b", "#ffd60a", "#3fd8f5"]) expect(colours).not.toContain(alarm);
+});
+
+describe("marks on a scan that has grown", () => {
+  const grid: Grid = {
+    size: [4, 4, 4],
+    spacingMm: [1, 1, 3],
+    originLpsMm: [0, 0, 0],
+    direction: [1, 0, 0, 0, 1, 0, 0, 0, 1],
+  };
+
+  test("stay where they are in the patient", () => {
+    const grown = { ...grid, size: [4, 4, 6], originLpsMm: [0, 0, -6] } as const;
+    const [tumour, hilum] = carried(markedAs("tumour"), grid, grown) ?? [];
+    expect(tumour?.mask.has(0, 0, 2)).toBe(true);
+    expect([tumour?.mask.count, hilum?.mask.count]).toEqual([1, 0]);
+  });
+
+  test("are not carried to voxels that are not theirs", () => {
+    const other = { ...grid, originLpsMm: [0, 0, 1] } as const;
+    expect(carried(markedAs("tumour"), grid, other)).toBeUndefined();
+    const cut = { ...grid, originLpsMm: [0, 0, 3] } as const;
+    expect(carried(markedAs("tumour"), grid, cut)).toBeUndefined();
+  });
 });
 
 describe("what is next", () => {

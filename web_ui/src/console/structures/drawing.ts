@@ -1,6 +1,8 @@
 /** What is marked: the tumour, the hilum, and whatever else is at risk. Never changed in place. */
 
 import type { Ellipsoid } from "./ellipsoid";
+import { shiftBetween } from "./geometry";
+import type { Grid, Triple } from "./geometry";
 import { Mask } from "./mask";
 
 export type Kind = "tumour" | "hilum" | "other";
@@ -89,4 +91,31 @@ export function colourOf(drawing: Drawing, structure: Structure): string {
   const others = drawing.filter(({ kind }) => kind === "other");
   const place = Math.max(0, others.findIndex(({ id }) => id === structure.id));
   return OTHER_COLOURS[place % OTHER_COLOURS.length] ?? "#b9a1ff";
+}
+
+/** The same marks on a scan that has grown; undefined where they do not fit it. */
+export function carried(drawing: Drawing, from: Grid, to: Grid): Drawing | undefined {
+  const shift = shiftBetween(from, to);
+  if (!shift) return undefined;
+  const move = (index: Triple): Triple => [
+    index[0] + shift[0],
+    index[1] + shift[1],
+    index[2] + shift[2],
+  ];
+  const there = drawing.map((structure) => {
+    const { ellipsoid } = structure;
+    const trimmed = structure.mask.trimmed();
+    const mask = Mask.of(move(trimmed.origin), trimmed.size, trimmed.data);
+    return {
+      ...structure,
+      mask: mask.count > 0 ? mask : new Mask(),
+      ellipsoid: ellipsoid && { ...ellipsoid, centre: move(ellipsoid.centre) },
+    };
+  });
+  const fits = there.every(({ mask }) =>
+    ([0, 1, 2] as const).every(
+      (axis) => mask.origin[axis] >= 0 && mask.origin[axis] + mask.size[axis] <= to.size[axis],
+    ),
+  );
+  return fits ? there : undefined;
 }

@@ -3,7 +3,7 @@
 import { words } from "../../requests";
 import type { StructuresVersion } from "../../wire";
 import { along, GREATEST_RADIUS_MM, LEAST_RADIUS_MM, paintBall } from "./brush";
-import { blank, changed, freeName, hindrance, made } from "./drawing";
+import { blank, carried, changed, freeName, hindrance, made } from "./drawing";
 import type { Drawing, Kind, Structure } from "./drawing";
 import { rasterised, roundMask, stretched } from "./ellipsoid";
 import type { Ellipsoid } from "./ellipsoid";
@@ -112,6 +112,21 @@ export class Editor {
         return;
       }
       const volume = await volumeFor(this.procedureId, planning);
+      if (known && this.unsaved) {
+        const drawing =
+          known.series === planning.series
+            ? carried(this.history.present, known.grid, planning.grid)
+            : undefined;
+        if (!drawing) throw new Error("what is marked and not saved does not fit it.");
+        this.planning = planning;
+        this.volume = volume;
+        this.body = bodyOf(volume, planning.grid);
+        this.draft = null;
+        this.history = History.from(drawing);
+        this.lookAt(this.cursor);
+        this.message = { text: "The scan has grown; the marks stay.", failed: false };
+        return;
+      }
       this.planning = planning;
       this.volume = volume;
       this.body = bodyOf(volume, planning.grid);
@@ -123,7 +138,7 @@ export class Editor {
       const current = this.versions.find((version) => version.in_use);
       if (current) await this.load(current.version, true);
     } catch (error) {
-      if (this.planning) this.fail("The planning scan could not be loaded", error);
+      if (this.planning) this.fail("The planning scan could not be opened", error);
       else this.absence = words(error);
     } finally {
       this.loading = false;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { axesAlong, bodyOf, fromPicture, inside, pictureMm, planeOf, toLps, toPicture, voxelAt } from "./geometry";
+import { axesAlong, bodyOf, fromPicture, inside, pictureMm, planeOf, shiftBetween, toLps, toPicture, voxelAt } from "./geometry";
 import type { Grid } from "./geometry";
 
 const SUPINE: Grid = {
@@ -72,6 +72,15 @@ test("only what is on the scan is a voxel", () => {
   expect(voxelAt(SUPINE, [3.6, 0, 0])).toBeUndefined();
   expect(voxelAt(SUPINE, [0, -0.6, 0])).toBeUndefined();
   expect(inside(SUPINE, [9, -2, 5.4])).toEqual([3, 0, 5]);
+});
+
+test("a scan that has grown has the same voxels, some slices on", () => {
+  const grown: Grid = { ...SUPINE, size: [4, 5, 9], originLpsMm: [-10, 20, 91] };
+  expect(shiftBetween(SUPINE, grown)).toEqual([0, 0, 3]);
+  expect(shiftBetween(SAGITTAL, { ...SAGITTAL, originLpsMm: [-4, 20, 100] })).toEqual([0, 0, 2]);
+  expect(shiftBetween(SUPINE, { ...grown, originLpsMm: [-10, 20, 92] })).toBeUndefined();
+  expect(shiftBetween(SUPINE, { ...grown, spacingMm: [0.5, 1, 2] })).toBeUndefined();
+  expect(shiftBetween(SUPINE, TURNED)).toBeUndefined();
 });
 
 test("the body is found, a speck below it is not", () => {

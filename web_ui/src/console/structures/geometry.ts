@@ -165,6 +165,28 @@ export function voxelAt(grid: Grid, index: Triple): Triple | undefined {
     : undefined;
 }
 
+/** Grids whose voxels differ by less than this part of one are the same. */
+const SAME_VOXELS = 0.01;
+
+/** By how many voxels an index of one grid differs in another one; undefined for other voxels. */
+export function shiftBetween(from: Grid, to: Grid): Triple | undefined {
+  const turned = from.direction.some((n, at) => Math.abs(n - (to.direction[at] ?? 0)) > 1e-6);
+  const scaled = AXES.some(
+    (axis) => Math.abs(from.spacingMm[axis] / to.spacingMm[axis] - 1) > 1e-4,
+  );
+  if (turned || scaled) return undefined;
+  const away = AXES.map((patient) => from.originLpsMm[patient] - to.originLpsMm[patient]);
+  const exact = AXES.map(
+    (axis) =>
+      AXES.reduce<number>((sum, patient) => sum + cosine(to, patient, axis) * (away[patient] ?? 0), 0) /
+      to.spacingMm[axis],
+  );
+  const whole = exact.map(Math.round) as unknown as Triple;
+  return AXES.every((axis) => Math.abs((exact[axis] ?? NaN) - whole[axis]) < SAME_VOXELS)
+    ? whole
+    : undefined;
+}
+
 /** The nearest index inside the scan. */
 export function inside(grid: Grid, index: Triple): Triple {
   const clamp = (axis: Axis): number => Math.min(Math.max(index[axis], 0), grid.size[axis] - 1);
