@@ -94,10 +94,12 @@ class Scan:
 
 @dataclass(frozen=True)
 class Seen:
-    """A structure in one slice: middle, ends of its long axis, and half its width, whole mm."""
+    """A structure in one slice, in whole mm: its middle, half its mean diameter, and a stroke that
+    fills it: its two ends, and half its width."""
 
     slice: int
     middle: F64
+    radius: float
     ends: tuple[F64, F64]
     half_width: float
 
@@ -115,6 +117,7 @@ def seen(scan: Scan, contour: F64) -> Seen:
     return Seen(
         round((contour[0, 2] - scan.origin[2]) / scan.spacing[2]),
         np.round(middle),
+        float(round(half_width + reach / 2)),
         (np.round(ends[0]), np.round(ends[1])),
         float(round(half_width)),
     )
@@ -232,12 +235,11 @@ def test_a_person_marks_tumour_and_hilum(
 
     middle = seen(scan, tumour[len(tumour) // 2])
     person.scroll_to(middle.slice)
-    person.drag(middle.middle, middle.middle + np.array([middle.half_width, 0.0]))
+    person.drag(middle.middle, middle.middle + np.array([middle.radius, 0.0]))
     expect(figures(watched, "tumour")).to_contain_text("mm", timeout=PATIENCE_MS)
-    # A dab of the brush in the middle fills what the region left out there.
-    person.press("step-2")
-    person.set_brush(round(middle.half_width * BALL * 2) / 2)
-    person.drag(middle.middle)
+    # The region's edge is rough in slices of 4 mm; a ball fits the round tumour better.
+    person.press("tool-ellipsoid")
+    person.drag(middle.middle, middle.middle + np.array([middle.radius, 0.0]))
 
     person.press("step-3")
     person.press("tool-paint")
