@@ -89,7 +89,9 @@ def test_a_real_slice(service: RunningService, storescu: str, name: str, sender:
     assert series["slices"] == 1
     assert series["reason"]["code"] == "too_few_slices"
     assert "1 slices" in series["reason"]["text"]
-    assert service.measurements() == []
+    (said,) = service.measurements()
+    assert (said["role"], said["assessment"]) == ("ignored", "not_assessable")
+    assert (said["tumour"], said["ice"], said["structures"]) == (None, None, [])
 
 
 def test_a_real_slice_within_a_procedure(
