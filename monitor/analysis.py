@@ -27,6 +27,7 @@ from segmentation.forecast import Forecast
 from segmentation.ground import Ground
 from segmentation.layout import NOTHING_KNOWN, Known, Placed
 from segmentation.moment import Moment
+from segmentation.nephrometry import Anatomy, Nephrometry, nephrometry
 from segmentation.structures import Kind, Structure, StructureError
 from segmentation.volume import GeometryError, Volume
 
@@ -168,6 +169,11 @@ def read_structures(offered: Offered) -> Planned | Refused:
     if not solids:
         return Refused("bad_contours", " ".join(["No structure is left.", *remarks]))
     return Planned(found.form, found.label, found.drawn, tuple(solids), tuple(remarks))
+
+
+def nephrometry_of(structures: tuple[Structure, ...], anatomy: Anatomy) -> Nephrometry:
+    """Items of the nephrometry scores; exactly one of the structures is the tumour."""
+    return nephrometry(structures, anatomy)
 
 
 def prepare_reference(

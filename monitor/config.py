@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from monitor.phase_messages import PhaseName, ProtocolStep
+from segmentation.nephrometry import USUAL, Anatomy
 
 ENVIRONMENT_PREFIX = "ICEMARGIN__"
 
@@ -288,6 +289,29 @@ class StructuresSection(_Section):
         return None
 
 
+class NephrometrySection(_Section):
+    """What names of structures the nephrometry scores are computed from."""
+
+    kidney_pattern: Pattern = USUAL.kidney
+    sinus_pattern: Pattern = USUAL.sinus
+    collecting_pattern: Pattern = USUAL.collecting
+    ureter_pattern: Pattern = USUAL.ureter
+    bowel_pattern: Pattern = USUAL.bowel
+    vessel_pattern: Pattern = USUAL.vessels
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """For the analysis."""
+        return Anatomy(
+            kidney=self.kidney_pattern,
+            sinus=self.sinus_pattern,
+            collecting=self.collecting_pattern,
+            ureter=self.ureter_pattern,
+            bowel=self.bowel_pattern,
+            vessels=self.vessel_pattern,
+        )
+
+
 class PluginsSection(_Section):
     """Programs of the site's own."""
 
@@ -337,6 +361,7 @@ class Settings(BaseSettings):
     analysis: AnalysisSection = AnalysisSection()
     alerts: AlertsSection = AlertsSection()
     structures: StructuresSection = StructuresSection()
+    nephrometry: NephrometrySection = NephrometrySection()
     procedure: ProcedureSection = ProcedureSection()
     plugins: PluginsSection = PluginsSection()
 

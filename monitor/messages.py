@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from monitor import phase_messages, wire
 from monitor.forecast_messages import Forecast, Lethal, TimeSpan
 from monitor.life import State
+from monitor.nephrometry_messages import Nephrometry
 from monitor.phase_messages import OfferedPhase, ProtocolStep, ScannerClock
 from monitor.probe_messages import Probe, ProbeLine, Probes
 from monitor.structure_messages import StructureSource
@@ -273,6 +274,7 @@ class Procedure(Wire):
     series: list[Series]
     recomputing: Recomputing | None = None
     probes: Probes = Field(default_factory=Probes)
+    nephrometry: Nephrometry | None = None
 
 
 class ScanProgress(Wire):

@@ -37,6 +37,8 @@ from monitor.marked import read_marked
 from monitor.measured import Context, measured, unmeasured
 from monitor.messages import Assessment, PhaseName, Reason, Role
 from monitor.moment import moment_of
+from monitor.nephrometry_messages import Nephrometry
+from monitor.nephrometry_messages import message_of as nephrometry_message
 from monitor.phase_messages import OfferedPhase, ScannerClock
 from monitor.phases import Phases
 from monitor.plan import InUse, Plan
@@ -53,6 +55,7 @@ from monitor.structure_sets import Patterns
 from monitor.structures import Offered
 from monitor.versions import ToRead, Versions
 from segmentation.assessment import Reference
+from segmentation.nephrometry import USUAL, Anatomy
 from segmentation.structures import Structure
 
 DECODED = "decoded"
@@ -96,6 +99,10 @@ class Procedure:
         What the names of structures mean.
     usual_warning_mm
         By a structure's name, how near ice may come before an alert, where the site has said so.
+    anatomy
+        What names of structures the nephrometry scores are computed from.
+    nephrometry, nephrometry_key
+        Their items, and of which structures in use.
     others
         References to other baselines, which people want for single scans.
     """
@@ -130,6 +137,9 @@ class Procedure:
     versions: Versions = field(init=False)
     patterns: Patterns = field(default_factory=_usual_patterns)
     usual_warning_mm: Callable[[str], float | None] = lambda _name: None
+    anatomy: Anatomy = USUAL
+    nephrometry: Nephrometry | None = None
+    nephrometry_key: str = ""
 
     clocks: ScannerClocks = field(default_factory=ScannerClocks)
 
@@ -440,6 +450,7 @@ class Procedure:
                 "series": [record.message() for record in self.series.values()],
                 "recomputing": self.results.recomputing,
                 "probes": self.probes.message(),
+                "nephrometry": self.nephrometry,
             }
         )
 
@@ -501,6 +512,15 @@ class Procedure:
             return self.next_step()
         for record in self._pending():
             return self._step(planning, record)
+        if self.nephrometry_key != self.in_use.key:  # it holds up no scan
+            return Job(
+                "nephrometry",
+                planning.uid,
+                0,
+                analysis.nephrometry_of,
+                (self.structures, self.anatomy),
+                self.contours,
+            )
         return None
 
     def _step(self, planning: SeriesRecord, record: SeriesRecord) -> Job | Verdict:
@@ -619,6 +639,11 @@ class Procedure:
         if job.kind == "structures":
             self._conclude_structures(job.arguments[0], answer)
             return None
+        if job.kind == "nephrometry":
+            self.nephrometry_key = self.in_use.key
+            refused = isinstance(answer, Refused)
+            self.nephrometry = None if refused else nephrometry_message(answer)
+            return None
         record = self.series.get(job.series_uid)
         if record is None or record.ready is None:
             return None
@@ -666,6 +691,7 @@ class Procedure:
             return
         self.in_use, self.planning_series_uid = found, found.scan_uid
         self.structures = found.structures or None
+        self.nephrometry = None
         self._measure_anew()
 
     def _conclude_reference(

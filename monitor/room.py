@@ -330,6 +330,7 @@ class Room:
                 self._settings.structures.tumour_pattern, self._settings.structures.hilum_pattern
             ),
             usual_warning_mm=self._settings.structures.warning_mm,
+            anatomy=self._settings.nephrometry.anatomy,
             clocks=self.clocks,
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)

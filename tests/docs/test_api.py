@@ -17,6 +17,7 @@ from monitor import (
     forecast_messages,
     marking_messages,
     messages,
+    nephrometry_messages,
     probe_messages,
     worklist_messages,
 )
@@ -56,6 +57,7 @@ def types() -> dict[str, type[Wire]]:
             vars(messages)
             | vars(forecast_messages)
             | vars(marking_messages)
+            | vars(nephrometry_messages)
             | vars(probe_messages)
             | vars(worklist_messages)
         ).items()

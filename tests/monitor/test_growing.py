@@ -23,6 +23,7 @@ from monitor.steps import Job, Verdict
 from monitor.structure_sets import Drawn
 from monitor.structures import Offered
 from segmentation.assessment import Reference
+from segmentation.nephrometry import Item, Nephrometry
 from segmentation.structures import solid_from_contours
 from tests.dicom_listener.objects import ROOT, at, header, heights
 from tests.monitor.test_intake import Page
@@ -196,10 +197,26 @@ def test_newer_contours_replace_the_earlier(case: Case) -> None:
     assert case.procedure.reference is None
     prepared(case)
     case.procedure.offer_structures(Offered(Path("new"), "", "new", "tumour", "hilum", NOW))
-    while isinstance(step := case.procedure.next_step(), Verdict):
-        pass
-    assert step is None
+    job = case.job()
+    assert job.kind == "nephrometry"
+    case.answer(job, REFUSED)
+    assert case.procedure.next_step() is None
     assert case.procedure.reference is not None
+
+
+def test_nephrometry_waits_for_the_scans_and_is_computed_once(case: Case) -> None:
+    case.answer(offered(case, "new"), planned(f"{ROOT}.5.{PLANNING}"))
+    prepared(case)
+    job = case.job()
+    assert job.kind == "nephrometry"
+    size = Item("RENAL", "R", points=1, figure=30.0, unit="mm", computed_from=("Tumour",))
+    case.answer(job, Nephrometry(28.0, 30.0, (size,)))
+    assert case.procedure.next_step() is None
+    told = case.procedure.message().nephrometry
+    assert told is not None
+    assert (told.computed, told.axial_diameter_mm, told.items[0].points) == (True, 28, 1)
+    case.answer(offered(case, "newer"), planned(f"{ROOT}.5.{PLANNING}"))
+    assert case.procedure.message().nephrometry is None
 
 
 def test_contours_are_read_in_the_order_of_their_coming(case: Case) -> None:

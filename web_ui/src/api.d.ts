@@ -1142,6 +1142,57 @@ export interface components {
             readonly since: string;
         };
         /**
+         * Nephrometry
+         * @description Size in an axial plane and in space, and the items, all computed from the structures.
+         */
+        readonly Nephrometry: {
+            /** Axial Diameter Mm */
+            readonly axial_diameter_mm: number;
+            /**
+             * Computed
+             * @default true
+             * @constant
+             */
+            readonly computed: true;
+            /** Diameter Mm */
+            readonly diameter_mm: number;
+            /** Items */
+            readonly items: readonly components["schemas"]["NephrometryItem"][];
+        };
+        /**
+         * NephrometryItem
+         * @description One item of RENAL or ABLATE; see ``docs/nephrometry.md`` for each ``name``.
+         *
+         *     Exactly one of ``points``, ``at_least``, ``letter`` and ``flag`` is set, or none where it could
+         *     not be computed; ``remark`` then says why. ``figure`` is what it follows from: mm, or a fraction
+         *     of the tumour's volume.
+         */
+        readonly NephrometryItem: {
+            /** At Least */
+            readonly at_least: number | null;
+            /** Computed From */
+            readonly computed_from: readonly string[];
+            /** Figure */
+            readonly figure: number | null;
+            /** Flag */
+            readonly flag: boolean | null;
+            /** Letter */
+            readonly letter: ("a" | "p" | "x") | null;
+            /** Name */
+            readonly name: string;
+            /** Points */
+            readonly points: number | null;
+            /** Remark */
+            readonly remark: string;
+            /**
+             * Score
+             * @enum {string}
+             */
+            readonly score: "RENAL" | "ABLATE";
+            /** Unit */
+            readonly unit: ("mm" | "fraction") | null;
+        };
+        /**
          * OfferedPhase
          * @description A change that the ice shows and nobody has pressed. It holds only once it is confirmed.
          *
@@ -1524,6 +1575,8 @@ export interface components {
         readonly Procedure: {
             /** Id */
             readonly id: string;
+            /** @default null */
+            readonly nephrometry: components["schemas"]["Nephrometry"] | null;
             /** @default null */
             readonly offered_phase: components["schemas"]["OfferedPhase"] | null;
             /**
