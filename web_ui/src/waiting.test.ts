@@ -22,6 +22,7 @@ function procedure(all: Series[]): Procedure {
     patient_name: "A",
     study_instance_uid: "1",
     recomputing: null,
+    nephrometry: null,
     probes: { found: [], removed: [], spacings: [], usual_spacing_mm: [10, 20] },
     opened_at: "2026-01-01T00:00:00+00:00",
     state: "open",

@@ -44,6 +44,17 @@ export async function reopen(procedureId: string): Promise<void> {
   await answered(`${procedurePath(procedureId)}/reopen`, posted({}));
 }
 
+/** What was found is no probe: all is measured again without it. */
+export async function takeOut(procedureId: string, probeId: string): Promise<void> {
+  const probe = encodeURIComponent(probeId);
+  await answered(`${procedurePath(procedureId)}/probes/${probe}/remove`, posted({}));
+}
+
+export async function putBack(procedureId: string, probeId: string): Promise<void> {
+  const probe = encodeURIComponent(probeId);
+  await answered(`${procedurePath(procedureId)}/probes/${probe}/restore`, posted({}));
+}
+
 export async function review(
   measurementId: string,
   verdict: "approved" | "rejected",

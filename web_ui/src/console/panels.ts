@@ -4,6 +4,7 @@ import type { Component } from "svelte";
 
 import type { Live } from "../live.svelte";
 import PhasesPanel from "./PhasesPanel.svelte";
+import ProbesPanel from "./ProbesPanel.svelte";
 import ProcedurePanel from "./ProcedurePanel.svelte";
 import ScansPanel from "./ScansPanel.svelte";
 import SeriesPanel from "./SeriesPanel.svelte";
@@ -22,6 +23,7 @@ export const PANELS: readonly Panel[] = [
   { id: "series", title: "Series", component: SeriesPanel },
   { id: "structures", title: "Structures", component: StructuresPanel },
   { id: "planning", title: "Planning files", component: StructuresDrop },
+  { id: "probes", title: "Probes", component: ProbesPanel },
   { id: "phases", title: "Phases", component: PhasesPanel },
   { id: "scans", title: "Scans", component: ScansPanel },
 ];

@@ -35,6 +35,7 @@ const SAID: readonly [Decision["what"], string][] = [
     { kind: "role", series_instance_uid: "1.2", role: "ignored", note: "" },
     "gave scan 3 the role ignored",
   ],
+  [{ kind: "probe_restored", number: 2 }, "put probe 2 back"],
 ];
 
 test.each(SAID)("%j", (what, text) => expect(decisionText(what, () => "scan 3")).toBe(text));

@@ -15,8 +15,6 @@ const OTHERS: Readonly<Record<string, string>> = {
   phase_taken_back: "took the press of a phase back",
   phase_moved: "moved the beginning of a phase",
   phase_offer_dismissed: "dismissed a phase that was offered",
-  probe_removed: "removed a probe that is none",
-  probe_restored: "put a removed probe back",
 };
 
 /** "rejected scan 3: “Artefact”"; who has done it is said before. */
@@ -45,6 +43,10 @@ export function decisionText(what: What, nameOf: (seriesUid: string) => string):
       if (what.role === null) return `left the role of ${name} to the rules${quoted(what.note)}`;
       return `gave ${name} the role ${what.role}${quoted(what.note)}`;
     }
+    case "probe_removed":
+      return `took probe ${what.probe.number} out: it is none`;
+    case "probe_restored":
+      return `put probe ${what.number} back`;
     default:
       return OTHERS[what.kind] ?? String(what.kind).replaceAll("_", " ");
   }
