@@ -708,6 +708,9 @@ class Procedure:
         if record.uid == self.baseline_uid:
             return None
         self.baseline_uid = record.uid
+        for later in self.series.values():  # one of them may have been refused as the baseline
+            if later.role is Role.MONITORING and later.order > record.order:
+                self._judge_again(later)
         return self._verdict(record, Role.BASELINE, _BASELINE)
 
     def _conclude_measure(

@@ -177,7 +177,7 @@ def test_marking_gives_what_contours_give(story: Page, quick: QuickCase) -> None
     assert quick.monitoring[0].hilum_distance_mm is not None
     assert near["Renal hilum"].value == pytest.approx(quick.monitoring[0].hilum_distance_mm, abs=1)
     assert near["Ureter"] == near["Renal hilum"]
-    (alert,) = story.web.service.pipeline.snapshot().alerts
+    (alert,) = until(lambda: story.web.service.pipeline.snapshot().alerts, "an alert")
     assert (alert.condition, alert.subject, alert.limit) == ("structure_near", "Ureter", 60)
     assert [(v["version"], v["in_use"]) for v in story.versions()] == [(1, True)]
     assert story.get("planning")["in_use"]
