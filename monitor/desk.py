@@ -216,11 +216,17 @@ class Desk:
 
     def version(self, procedure_id: str, number: int) -> "Future[Version]":
         """One version of a procedure's structures."""
-        return self._pipeline.call(lambda: self._room.by_id(procedure_id).versions.numbered(number))
+        return self._pipeline.call(
+            lambda: self._room.by_id(procedure_id).drawings.versions.numbered(number)
+        )
 
     def planning_files(self, procedure_id: str) -> "Future[dict[str, Path]]":
         """Files of the planning objects that have come, by SOPInstanceUID."""
-        return self._pipeline.call(lambda: self._room.by_id(procedure_id).planning_files())
+
+        def run() -> dict[str, Path]:
+            return self._room.by_id(procedure_id).drawings.files()
+
+        return self._pipeline.call(run)
 
     def procedures(self) -> "Future[list[messages.Procedure]]":
         """All procedures of this run, newest first."""

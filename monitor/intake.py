@@ -24,8 +24,9 @@ from monitor import messages
 from monitor.alerts import Finding
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.course import DECODED
 from monitor.decoding import Decoding
-from monitor.procedure import DECODED, GROWING, Procedure
+from monitor.procedure import Procedure
 from monitor.room import Room
 from monitor.stream import Data
 from monitor.structures import PLANNING_CLASSES, Offered
@@ -152,7 +153,7 @@ class Intake:
         self._tell_progress(procedure, progress.series_uid, progress.received, progress.expected)
         if progress.reopened and not record.reopened:
             record.reopened = True
-            doubted = procedure.results.doubt(record.uid, GROWING)
+            doubted = procedure.results.doubt(record.uid, _GROWING)
             if doubted is not None:
                 self._outlet.send(doubted)
             if not self.recovering:
@@ -223,7 +224,7 @@ class Intake:
 
     def _structure_set(self, procedure: Procedure, ready: ObjectReady) -> None:
         header = ready.object.header
-        procedure.offer_structures(
+        procedure.drawings.came(
             Offered(
                 ready.object.path,
                 header.series_instance_uid,
@@ -240,3 +241,6 @@ def time_of(event: ListenerEvent) -> datetime:
     if isinstance(event, ObjectStored | ObjectRefused):
         return event.receipt.received_at
     return event.at
+
+
+_GROWING = messages.Reason(code="incomplete", text="More slices of this scan are coming.")

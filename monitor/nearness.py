@@ -28,14 +28,14 @@ def of_distances(
     warned
         Structures that have an alert: it ends for those that are not in use any more.
     """
-    if procedure.structures is None:
+    if procedure.drawings.structures is None:
         return []
     measured = {distance.name: distance for distance in measurement.structures}
     hila: list[tuple[StructureDistance, float]] = []
     found = []
     gone = set(warned)
-    for structure in procedure.structures:
-        distance, limit_mm = measured.get(structure.name), procedure.warning_mm(structure)
+    for structure in procedure.drawings.structures:
+        distance, limit_mm = measured.get(structure.name), procedure.drawings.warning_mm(structure)
         if structure.kind == "hilum" and distance is not None:
             hila.append((distance, hilum_near_mm if limit_mm is None else limit_mm))
         elif structure.kind == "other" and distance is not None and limit_mm is not None:
@@ -43,7 +43,7 @@ def of_distances(
             found.append(_other(measurement, distance, limit_mm))
     if hila:
         found.append(_hilum(measurement, *min(hila, key=lambda h: h[0].distance_mm.value - h[1])))
-    elif not any(structure.kind == "hilum" for structure in procedure.structures):
+    elif not any(structure.kind == "hilum" for structure in procedure.drawings.structures):
         found.append(Finding(Condition.HILUM_NEAR, present=False, text=""))
     for name in sorted(gone):
         found += [Finding(Condition.STRUCTURE_NEAR, present=False, text="", subject=name)]

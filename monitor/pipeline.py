@@ -293,12 +293,12 @@ class Pipeline:
     def _finish(self, running: Running, answer: Any) -> None:
         procedure = running.procedure
         try:
-            verdict = procedure.conclude(running.job, answer)
+            verdict = procedure.course.conclude(running.job, answer)
         except ValidationError:  # figures that can't be: none is shown
             self._metrics.analysis_failures.inc()
             logger.exception("An analysis answered what is no measurement")
             refused = Refused("analysis_failed", "The analysis gave figures that can't be.")
-            verdict = procedure.conclude(running.job, refused)
+            verdict = procedure.course.conclude(running.job, refused)
         seconds = getattr(answer, "seconds", None)
         if seconds is not None:
             self._metrics.stages(seconds)

@@ -1,10 +1,11 @@
 """Which scan of a procedure structures are marked on. On the pipeline's thread."""
 
+from monitor.course import DECODED
 from monitor.decisions import CommandError
 from monitor.marking_messages import PlanningCandidate, StructuresVersion
 from monitor.messages import Role
 from monitor.planning_scan import Source
-from monitor.procedure import DECODED, Procedure
+from monitor.procedure import Procedure
 from monitor.series_record import SeriesRecord
 
 
@@ -34,15 +35,14 @@ def source_of(procedure: Procedure, series_uid: str | None) -> Source:
             )
             for record in fit
         ),
-        in_use=chosen.uid == procedure.planning_series_uid,
-        next_version=procedure.versions.next_number,
+        in_use=chosen.uid == procedure.drawings.scan_uid,
+        next_version=procedure.drawings.versions.next_number,
     )
 
 
 def versions_of(procedure: Procedure) -> list[StructuresVersion]:
     """All versions of its structures."""
-    used = procedure.structure_set
-    return procedure.versions.messages(used.sop_instance_uid if used is not None else "")
+    return procedure.drawings.version_messages()
 
 
 def _chosen(procedure: Procedure, fit: list[SeriesRecord], series_uid: str | None) -> SeriesRecord:
@@ -53,7 +53,7 @@ def _chosen(procedure: Procedure, fit: list[SeriesRecord], series_uid: str | Non
         raise CommandError("no_such_series", "There is no such scan in this procedure.")
     if not fit:
         raise CommandError("no_scan", "No scan has come yet that could be marked on.")
-    planning = procedure.planning
+    planning = procedure.compared.planning
     if planning is not None:
         return planning
     return next((record for record in fit if record.role is not Role.IGNORED), fit[0])

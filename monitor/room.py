@@ -24,6 +24,7 @@ from monitor.decisions import (
     ProcedureReopened,
     What,
 )
+from monitor.drawings import Naming
 from monitor.journal import JournalError
 from monitor.journal_writer import JournalWriter
 from monitor.life import UNDER_WAY, Event, State
@@ -326,11 +327,14 @@ class Room:
             at=self._clock.at,
             roles=RoleChoices(self._settings.procedure.twin_rule),
             state=state,
-            patterns=Patterns(
-                self._settings.structures.tumour_pattern, self._settings.structures.hilum_pattern
+            naming=Naming(
+                Patterns(
+                    self._settings.structures.tumour_pattern,
+                    self._settings.structures.hilum_pattern,
+                ),
+                self._settings.structures.warning_mm,
+                self._settings.nephrometry.anatomy,
             ),
-            usual_warning_mm=self._settings.structures.warning_mm,
-            anatomy=self._settings.nephrometry.anatomy,
             clocks=self.clocks,
         )
         book = AlertBook(procedure.id, worsened=self._settings.alerts.worsened_mm)

@@ -13,7 +13,7 @@ from monitor.series_record import SeriesRecord
 class Job:
     """Work for the analysis processes: a function, its arguments, and whose it is.
 
-    ``contours`` tells by which contours: an answer by contours that were replaced is dropped.
+    ``generation`` is the comparison's: an answer by what was replaced meanwhile is dropped.
     """
 
     kind: str
@@ -21,7 +21,7 @@ class Job:
     revision: int
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
-    contours: int
+    generation: int
     measurement_id: str = ""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import messages
+from monitor.drawings import USUAL_NAMING, Naming
 from monitor.forecast_messages import Ahead, Forecast, Lethal, StructureAhead, Until
 from monitor.messages import (
     Alert,
@@ -164,7 +165,11 @@ def snapshot(**changes: Any) -> messages.Snapshot:
     return messages.Snapshot.model_validate(fields | changes)
 
 
-def procedure(*measurements: Measurement, derived: Path = Path("derived")) -> Procedure:
+def procedure(
+    *measurements: Measurement,
+    derived: Path = Path("derived"),
+    naming: Naming = USUAL_NAMING,
+) -> Procedure:
     """A procedure with a tumour and a hilum, of which these scans were measured."""
     made = Procedure(
         id="p",
@@ -174,10 +179,11 @@ def procedure(*measurements: Measurement, derived: Path = Path("derived")) -> Pr
         opened_at=at(0),
         derived=derived,
         at=lambda moment: moment,
-        structures=(
-            Structure("Tumour", "tumour", ball_field(12, step_mm=4)),
-            Structure("Renal hilum", "hilum", ball_field(8, step_mm=4)),
-        ),
+        naming=naming,
+    )
+    made.drawings.structures = (
+        Structure("Tumour", "tumour", ball_field(12, step_mm=4)),
+        Structure("Renal hilum", "hilum", ball_field(8, step_mm=4)),
     )
     for measurement in measurements:
         made.results.put(measurement)

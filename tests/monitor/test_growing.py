@@ -67,7 +67,7 @@ class Case:
 
     def answer(self, job: Job, answer: Any) -> Verdict | None:
         """The job is done."""
-        return self.procedure.conclude(job, answer)
+        return self.procedure.course.conclude(job, answer)
 
     def role(self, series: int) -> Role | None:
         """What a series is for."""
@@ -82,8 +82,8 @@ def case(tmp_path: Path) -> Iterator[Case]:
         room = Room(settings, Clock(), journal, any_patient=False)
         case = Case(Intake(settings, Clock(), room, Page()), room)
         case.send(PLANNING, 8)
-        case.procedure.planning_series_uid = f"{ROOT}.5.{PLANNING}"
-        case.procedure.structures = ()
+        case.procedure.drawings.scan_uid = f"{ROOT}.5.{PLANNING}"
+        case.procedure.drawings.structures = ()
         case.send(BASELINE, 8)
         yield case
 
@@ -100,7 +100,7 @@ def prepared(case: Case) -> Reference:
     job = case.job()
     assert job.kind == "reference"
     case.answer(job, reference)
-    assert case.procedure.reference is reference
+    assert case.procedure.compared.reference is reference
     return reference
 
 
@@ -122,7 +122,7 @@ def test_a_reference_of_some_slices_is_not_used(case: Case, growing: int) -> Non
     job = case.job()
     case.send(growing, 2, first=8)
     assert case.answer(job, made()) is None
-    assert case.procedure.reference is None
+    assert case.procedure.compared.reference is None
     again = case.job()
     assert again.kind == "reference"
     assert len(again.arguments[growing - PLANNING]) == 10
@@ -162,7 +162,7 @@ def planned(scan_uid: str) -> Planned:
 def offered(case: Case, name: str) -> Job:
     """A structure set has come: the job that reads it."""
     one = Offered(Path(name), f"{ROOT}.5.{BASELINE}", name, "tumour", "hilum", NOW)
-    case.procedure.offer_structures(one)
+    case.procedure.drawings.came(one)
     job = case.job()
     assert (job.kind, job.function, job.arguments) == ("structures", read_structures, (one,))
     return job
@@ -185,7 +185,7 @@ def test_contours_that_are_of_no_use_leave_the_earlier(
     record = case.procedure.series[f"{ROOT}.5.{BASELINE}"]
     assert record.reason is not None
     assert (record.reason.code, record.reason.text) == (code, refused.text)
-    assert case.procedure.reference is reference
+    assert case.procedure.compared.reference is reference
     case.send(SCAN, 8)
     assert case.job().kind == "measure"
 
@@ -194,14 +194,14 @@ def test_newer_contours_replace_the_earlier(case: Case) -> None:
     """All is measured again, once: the same contours sent again change nothing."""
     prepared(case)
     case.answer(offered(case, "new"), planned(f"{ROOT}.5.{PLANNING}"))
-    assert case.procedure.reference is None
+    assert case.procedure.compared.reference is None
     prepared(case)
-    case.procedure.offer_structures(Offered(Path("new"), "", "new", "tumour", "hilum", NOW))
+    case.procedure.drawings.came(Offered(Path("new"), "", "new", "tumour", "hilum", NOW))
     job = case.job()
     assert job.kind == "nephrometry"
     case.answer(job, REFUSED)
     assert case.procedure.next_step() is None
-    assert case.procedure.reference is not None
+    assert case.procedure.compared.reference is not None
 
 
 def test_nephrometry_waits_for_the_scans_and_is_computed_once(case: Case) -> None:
@@ -227,14 +227,14 @@ def test_contours_are_read_in_the_order_of_their_coming(case: Case) -> None:
     second = case.job()
     assert second.arguments[0].path == Path("bad")
     case.answer(second, Refused("bad_contours", "A contour is none."))
-    assert case.procedure.structure_set == first.arguments[0]
+    assert case.procedure.drawings.main == first.arguments[0]
     prepared(case)
 
 
 def offered_paths(case: Case, name: str) -> list[str]:
     """What waits to be read when one more has come."""
-    case.procedure.offer_structures(Offered(Path(name), "", name, "tumour", "hilum", NOW))
-    return [str(one.path) for one in case.procedure.offered]
+    case.procedure.drawings.came(Offered(Path(name), "", name, "tumour", "hilum", NOW))
+    return [str(one.path) for one in case.procedure.drawings.waiting]
 
 
 def press(case: Case, name: PhaseName, minutes: float) -> None:

@@ -1,11 +1,13 @@
 """Warning distances: each structure's own, the site's by its name, the hilum's."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitor.alerts import AlertBook
 from monitor.config import StructuresSection
+from monitor.drawings import USUAL_NAMING
 from monitor.messages import AlertState, Condition
 from monitor.nearness import of_distances
 from monitor.procedure import Procedure
@@ -16,11 +18,11 @@ from tests.segmentation.shapes import ball_field
 
 def with_structures(*names: str) -> Procedure:
     """A procedure with a tumour, a hilum and these; the site warns as the defaults say."""
-    made = procedure(derived=Path("derived"))
-    assert made.structures is not None
+    naming = replace(USUAL_NAMING, warning_mm=StructuresSection().warning_mm)
+    made = procedure(derived=Path("derived"), naming=naming)
+    assert made.drawings.structures is not None
     others = tuple(Structure(name, "other", ball_field(8, step_mm=4)) for name in names)
-    made.structures = (*made.structures, *others)
-    made.usual_warning_mm = StructuresSection().warning_mm
+    made.drawings.structures = (*made.drawings.structures, *others)
     return made
 
 
@@ -81,7 +83,7 @@ def test_the_hilum_has_the_sites_limit(value: float, present: bool) -> None:
 
 def test_the_alert_of_a_hilum_that_is_not_in_use_any_more_ends() -> None:
     made = with_structures()
-    assert made.structures is not None
-    made.structures = made.structures[:1]
+    assert made.drawings.structures is not None
+    made.drawings.structures = made.drawings.structures[:1]
     (found,) = of_distances(measurement(structures=[]), made, 5, [])
     assert (found.condition, found.present) == (Condition.HILUM_NEAR, False)

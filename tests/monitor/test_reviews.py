@@ -78,8 +78,8 @@ def case(tmp_path: Path) -> Iterator[Reviewed]:
         room = Room(settings, Clock(), journal, any_patient=False)
         case = Reviewed(Intake(settings, Clock(), room, Page()), room)
         case.send(PLANNING, 8)
-        case.procedure.planning_series_uid = uid(PLANNING)
-        case.procedure.structures = ()
+        case.procedure.drawings.scan_uid = uid(PLANNING)
+        case.procedure.drawings.structures = ()
         case.send(BASELINE, 8)
         prepared(case)
         for series in (FIRST, SECOND, THIRD):
@@ -168,7 +168,7 @@ def test_a_correction_ends_a_rejection(case: Reviewed) -> None:
 
 def test_one_scan_against_another_baseline(case: Reviewed) -> None:
     """The others stay with theirs."""
-    usual = case.procedure.reference
+    usual = case.procedure.compared.reference
     case.decide(
         ScanCorrected(series_instance_uid=uid(SECOND), baseline_series_instance_uid=uid(FIRST))
     )
@@ -182,7 +182,7 @@ def test_one_scan_against_another_baseline(case: Reviewed) -> None:
     job = case.job()
     assert (job.series_uid, job.arguments[1]) == (uid(THIRD), usual)
     case.answer(job, FOUND)
-    assert case.procedure.reference is usual
+    assert case.procedure.compared.reference is usual
     assert case.step() is None
 
 
@@ -230,7 +230,7 @@ def test_new_contours_keep_what_was_said(case: Reviewed) -> None:
     """A scan that is no good is none against any contours, and the baseline stays the same one."""
     case.review(SECOND, "rejected", "Motion.")
     case.measured(THIRD)
-    case.procedure._measure_anew()
+    case.procedure.compared.measure_anew()
     job = case.job()
     assert (job.kind, job.series_uid) == ("reference", uid(BASELINE))
     case.answer(job, made())

@@ -58,7 +58,7 @@ class Course:
 
     def __init__(self, refused: Sequence[int] = ()) -> None:
         self.procedure: Procedure = made_procedure()
-        self.procedure.planning_series_uid = scan(*PLANNING)[0].series_instance_uid
+        self.procedure.drawings.scan_uid = scan(*PLANNING)[0].series_instance_uid
         self.jobs: list[str] = []
         self.verdicts: list[str] = []
         self._refused = refused
@@ -105,7 +105,7 @@ class Course:
         answer: Any = made() if job.kind == "reference" else found()
         if job.kind == "measure" and number(job.series_uid) in self._refused:
             answer = Refused("no_ice", "There is no ice.")
-        return self.procedure.conclude(job, answer)
+        return self.procedure.course.conclude(job, answer)
 
     @property
     def shown(self) -> dict[int, str]:
