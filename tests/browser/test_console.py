@@ -174,11 +174,15 @@ def test_contours_are_nudged_and_go_back(
     )
     assert nudged - placed == pytest.approx([1, 0, 2], abs=1e-6)
     wait_for_row(watched, 2, "contours moved 1 mm to L, 2 mm to H")
+    display = open_page(service.page)
+    display.wait_for_text("margin-said", "corrected by hand")
     assert watched.text("redo-nudge") == "1 mm to L, 2 mm to H"
     assert watched.page.get_by_test_id("redo-send").is_disabled(), "nothing is left to be sent"
     click(watched, "redo-automatic")
     back = wait_for(service, uid, lambda m: m["correction"] is None, "the automatic measurement")
     assert back["tumour"] == before["tumour"]
+    display.page.get_by_test_id("margin-said").wait_for(state="detached", timeout=PATIENCE_MS)
+    assert display.errors == []
     assert watched.errors == []
 
 

@@ -95,3 +95,22 @@ test("without the hilum's contour its figure says so beside a measured margin", 
   const shown = faceOf("hilum", scans, { ...procedure, series }, LIMITS, NOON_MS);
   expect(shown).toMatchObject({ title: "NOT MEASURED", reason: "Waiting for the hilum contour" });
 });
+
+test("what a person has done about a scan is said beside its figures", () => {
+  const scan = measurement("a", -42, 6, 9);
+  const by = { by: "console", at: at(-10) };
+  const correction = {
+    ...by,
+    baseline_series_instance_uid: null,
+    seed_lps_mm: null,
+    nudge_mm: [1, 0, 0] as [number, number, number],
+    note: "",
+  };
+  expect(face("tumour", scan)).toMatchObject({ said: undefined });
+  expect(face("tumour", { ...scan, correction })).toMatchObject({ said: "corrected by hand" });
+  const review = { ...by, verdict: "approved" as const, reason: "" };
+  expect(face("hilum", { ...scan, review })).toMatchObject({ said: "approved" });
+  expect(face("hilum", { ...scan, review, correction })).toMatchObject({
+    said: "corrected by hand, approved",
+  });
+});

@@ -24,6 +24,8 @@ export type Face =
       readonly level: Level | undefined;
       readonly state: string;
       readonly sentence: string;
+      /** What a person has done about the scan: "corrected by hand", "approved". */
+      readonly said: string | undefined;
       readonly reason: string | undefined;
     }
   | {
@@ -114,6 +116,13 @@ function sentence(
   return `${rate < 0 ? "closing" : "opening"} ${(tenths / 10).toFixed(1)} mm/min`;
 }
 
+function saidOf({ correction, review }: Measurement): string | undefined {
+  const parts: string[] = [];
+  if (correction) parts.push("corrected by hand");
+  if (review?.verdict === "approved") parts.push("approved");
+  return parts.length > 0 ? parts.join(", ") : undefined;
+}
+
 function reasonsText(measurement: Measurement): string {
   return measurement.reasons.map((reason) => reason.text).join(" · ");
 }
@@ -176,6 +185,7 @@ export function faceOf(
     level: silent ? undefined : at,
     state: silent ? "" : stateText(subject, at, limits),
     sentence: sentence(subject, measurement, procedure, interval.value),
+    said: saidOf(measurement),
     reason: reasonsText(measurement) || (unknownAge ? "the scanner's clock runs ahead" : undefined),
   };
 }
