@@ -1,9 +1,9 @@
 """When tissue freezes and when it melts: Pennes' bio-heat equation with phase change.
 
-Explicit finite volumes on a coarse grid, with the enthalpy as the state, so that latent heat is
-conserved whatever the time step. The answer is kept as times, not temperatures: ice only grows
-while the probes are on and only shrinks once they are off, so that one number a cell, when it
-freezes or melts, holds the whole course.
+Finite volumes on a coarse grid, stepped by a stabilised explicit method, with the enthalpy as the
+state, so that latent heat is conserved whatever the time step. The answer is kept as times, not
+temperatures: ice only grows while the probes are on and only shrinks once they are off, so that one
+number a cell, when it freezes or melts, holds the whole course.
 """
 
 from collections.abc import Sequence
@@ -38,10 +38,11 @@ RAMP_S = 60.0
 
 BLOOD_J_PER_M3K = 1050.0 * 3617.0
 STABLE = 0.95
-"""Share of the longest stable time step."""
+"""Share of the longest time step that is stable for the plain explicit method."""
 
-LOOK_S = 15.0
-"""Between two looks at which cells have frozen; in between it is linear."""
+LOOK_S = 10.0
+"""One step, and between two looks at which cells have frozen; in between it is linear. Against
+steps of 1 s half of the ice's edge is within 0.05 mm, nine tenths within 0.16 mm."""
 
 LEAST_SLOPE_S_PER_MM = 2.0
 BEYOND_S_PER_C = 25.0
@@ -72,7 +73,7 @@ tenth less here than it says: on cells of 2.5 mm ice in fat is then as far as on
 
 @dataclass(frozen=True, eq=False)
 class Tissue:
-    """What conducts, and what may warm it, on one isotropic grid; arrays [k, j, i].
+    """What conducts and what warms, on one isotropic grid; arrays [k, j, i].
 
     Attributes
     ----------
@@ -80,27 +81,14 @@ class Tissue:
         Its array is not used.
     water
         Share of water-rich tissue, the rest is fat.
-    supplies
-        At least one; a course is worked out for each of them.
-    """
-
-    grid: Volume
-    water: F32
-    supplies: tuple["Supply", ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Supply:
-    """What blood brings to a tissue; arrays [k, j, i].
-
-    Attributes
-    ----------
     perfusion_per_s
         Volume of blood per volume of tissue and second.
     warm
         Where large vessels keep body temperature.
     """
 
+    grid: Volume
+    water: F32
     perfusion_per_s: F32
     warm: NDArray[np.bool_]
 
@@ -147,10 +135,6 @@ class Course:
     lethal: tuple[Front | None, ...]
 
 
-Fronts = Sequence[Front]
-"""One for each supply."""
-
-
 @dataclass(frozen=True)
 class Protocol:
     """Seconds: of the first freeze at most, when it may stop, of each thaw, and of a refreeze.
@@ -168,33 +152,27 @@ class Protocol:
 
 def run(
     tissue: Tissue, probes: Sequence[Probe], protocol: Protocol, step: Step = unwatched
-) -> tuple[Course, ...]:
+) -> Course:
     """Simulate the protocol's branches, each from a copy of the state it starts from.
 
-    All supplies are worked out together, which takes far less than one after the other: the arrays
-    of one are so small that calling for them takes longer than they do. ``step`` is called every
-    ``LOOK_S`` of simulated time.
+    ``step`` is called every ``LOOK_S`` of simulated time.
     """
     state = _State(tissue, probes, step)
     ice, lethal = _Crossing(ICE_C, state), _Crossing(LETHAL_C, state)
-    thaws: list[Fronts] = []
-    again: tuple[Fronts, Fronts] | None = None
+    thaws: list[Front] = []
+    again: tuple[Front, Front] | None = None
     for stop_s in (*protocol.stops_s, protocol.freeze_s):
         _advance(state, stop_s, (ice, lethal), on=True)
         if stop_s in protocol.stops_s:
             front, branch = _thaw(state, protocol, stop_s)
             thaws.append(front)
             again = again or branch
-    fronts = [ice.fronts(state, "freeze", 0.0), *thaws]
-    none: list[None] = [None] * len(tissue.supplies)
-    colder = [lethal.fronts(state, "freeze", 0.0), *(none for _ in thaws)]
+    fronts = [ice.front(state, "freeze", 0.0), *thaws]
+    colder: list[Front | None] = [lethal.front(state, "freeze", 0.0), *(None for _ in thaws)]
     if again is not None:
         fronts.append(again[0])
         colder.append(again[1])
-    return tuple(
-        Course(found, cold)
-        for found, cold in zip(zip(*fronts, strict=True), zip(*colder, strict=True), strict=True)
-    )
+    return Course(tuple(fronts), tuple(colder))
 
 
 def _advance(
@@ -208,7 +186,7 @@ def _advance(
 
 def _thaw(
     frozen: "_State", protocol: Protocol, stop_s: float
-) -> tuple[Fronts, tuple[Fronts, Fronts] | None]:
+) -> tuple[Front, tuple[Front, Front] | None]:
     """The thaw from a state, and the freeze after it where the protocol has one there."""
     state = frozen.restarted()
     melted = _Crossing(ICE_C, state, falling=False)
@@ -217,14 +195,14 @@ def _thaw(
         _advance(state, protocol.refreeze_after_s, (melted,), on=False)
         again = _refreeze(state, protocol, stop_s)
     _advance(state, protocol.thaw_s, (melted,), on=False)
-    return melted.fronts(state, "thaw", stop_s), again
+    return melted.front(state, "thaw", stop_s), again
 
 
-def _refreeze(thawed: "_State", protocol: Protocol, stop_s: float) -> tuple[Fronts, Fronts]:
+def _refreeze(thawed: "_State", protocol: Protocol, stop_s: float) -> tuple[Front, Front]:
     state = thawed.restarted()
     ice, lethal = _Crossing(ICE_C, state), _Crossing(LETHAL_C, state)
     _advance(state, protocol.refreeze_s, (ice, lethal), on=True)
-    return ice.fronts(state, "refreeze", stop_s), lethal.fronts(state, "refreeze", stop_s)
+    return ice.front(state, "refreeze", stop_s), lethal.front(state, "refreeze", stop_s)
 
 
 class _Crossing:
@@ -250,7 +228,7 @@ class _Crossing:
         np.copyto(self._before, now)
         self._before_s = state.time_s
 
-    def fronts(self, state: "_State", stage: Stage, stop_s: float) -> Fronts:
+    def front(self, state: "_State", stage: Stage, stop_s: float) -> Front:
         """What was seen, gone on with where the level was never or always passed."""
         times = self._times_s.copy()
         never = ~np.isfinite(times)
@@ -259,19 +237,18 @@ class _Crossing:
         already = self._sign * (self._first - self._level) <= 0
         before = self._sign * (self._first[already] - self._level)
         times[already] = np.float32(BEYOND_S_PER_C / ALREADY) * before
-        steps = np.gradient(times, self._cell_mm, axis=(1, 2, 3))
+        steps = np.gradient(times, self._cell_mm)
         slope = np.sqrt(steps[0] ** 2 + steps[1] ** 2 + steps[2] ** 2)
         slope = np.maximum(slope, LEAST_SLOPE_S_PER_MM).astype(np.float32)
-        return [Front(stage, stop_s, t, s) for t, s in zip(times, slope, strict=True)]
+        return Front(stage, stop_s, times, slope)
 
 
 class _State:
-    """Enthalpy and temperature of all cells at one time; arrays [supply, k, j, i]."""
+    """Enthalpy and temperature of all cells at one time."""
 
     def __init__(self, tissue: Tissue, probes: Sequence[Probe], step: Step) -> None:
         self._moved_on = step
-        water = np.clip(tissue.water, 0, 1).astype(np.float32)[None]
-        count = len(tissue.supplies)
+        water = np.clip(tissue.water, 0, 1).astype(np.float32)
 
         def mix(name: str) -> F32:
             fat, soft = getattr(FAT, name), getattr(WATER_RICH, name)
@@ -286,17 +263,13 @@ class _State:
         span = np.float32(LIQUIDUS_C - SOLIDUS_C)
         self._slopes = 1 / frozen, span / latent, 1 / unfrozen
         self._offset = LIQUIDUS_C - latent / unfrozen
-        perfusion = np.stack([supply.perfusion_per_s for supply in tissue.supplies])
-        self._blood = (perfusion * BLOOD_J_PER_M3K).astype(np.float32)
-        self._warm = np.flatnonzero(np.stack([supply.warm for supply in tissue.supplies]))
-        cells, grip = _sources(tissue.grid, probes)
-        each = np.arange(count)[:, None] * tissue.water.size
-        self._cells, self._grip = (each + cells).ravel(), np.tile(grip, count)
+        self._blood = (tissue.perfusion_per_s * BLOOD_J_PER_M3K).astype(np.float32)
+        self._warm = np.flatnonzero(tissue.warm)
+        self._cells, self._grip = _sources(tissue.grid, probes)
         self._step_s = STABLE * self._cell_m**2 / (6 * float((k_frozen / frozen).max()))
-        shape = (count, *tissue.water.shape)
+        shape = tissue.grid.array.shape
         self.temperature: F32 = np.full(shape, BODY_C, dtype=np.float32)
-        enthalpy = ((BODY_C - self._offset) * unfrozen).astype(np.float32)
-        self._enthalpy: F32 = np.broadcast_to(enthalpy, shape).copy()
+        self._enthalpy: F32 = ((BODY_C - self._offset) * unfrozen).astype(np.float32)
         self._warm_enthalpy = self._enthalpy.ravel()[self._warm]
         self.time_s = 0.0
 
@@ -309,55 +282,86 @@ class _State:
         return other
 
     def advance(self, seconds: float, *, on: bool) -> None:
-        """Conductivity and perfusion are held for the whole of it."""
+        """One step of the Runge-Kutta-Legendre method of first order; see ``_stages``.
+
+        Conductivity and perfusion are held for the whole of it.
+        """
         self._moved_on()
-        count = max(1, int(np.ceil(seconds / self._step_s)))
-        step_s = np.float32(seconds / count)
-        t, h = self.temperature, self._enthalpy
+        count = _stages(seconds / self._step_s)
+        share = 2 / (count * (count + 1))
+        part_s = np.float32(share * seconds)
+        t = self.temperature
         frozen = np.clip((LIQUIDUS_C - t) / (LIQUIDUS_C - SOLIDUS_C), 0, 1).astype(np.float32)
         # Vessels are lost where tissue has frozen through.
         self._blood[frozen >= 1] = 0
-        supply = np.where(frozen > 0, 0, self._blood * step_s).astype(np.float32)
-        k = (self._k + self._k_gain * frozen) * np.float32(0.5 / self._cell_m**2) * step_s
-        between = [_between(axis) for axis in (1, 2, 3)]
-        faces = [k[high] + k[low] for low, high in between]
-        flux = [np.empty_like(face) for face in faces]
-        one, two = np.empty_like(t), np.empty_like(t)
-        for _ in range(count):
-            for (low, high), face, through in zip(between, faces, flux, strict=True):
-                np.subtract(t[high], t[low], out=through)
-                np.multiply(through, face, out=through)
-            for (low, high), through in zip(between, flux, strict=True):
-                h[low] += through
-                h[high] -= through
-            np.subtract(np.float32(BODY_C), t, out=one)
-            one *= supply
-            h += one
-            self.time_s += float(step_s)
+        supply = np.where(frozen > 0, 0, self._blood * part_s).astype(np.float32)
+        k = (self._k + self._k_gain * frozen) * np.float32(0.5 / self._cell_m**2) * part_s
+        faces = [_flat(k, axis) for axis in range(3)]
+        flow, before, now = np.empty_like(t), np.empty_like(t), self._enthalpy
+        gained = np.empty_like(t)
+        for n in range(1, count + 1):
+            np.subtract(np.float32(BODY_C), t, out=gained)
+            gained *= supply
+            for face, away in faces:
+                through = flow.ravel()[:-away]
+                np.subtract(t.ravel()[away:], t.ravel()[:-away], out=through)
+                through *= face
+                gained.ravel()[:-away] += through
+                gained.ravel()[away:] -= through
             if on:
-                shaft_c = 20 + (SHAFT_C - 20) * min(self.time_s / RAMP_S, 1.0)
+                at_s = self.time_s + 0.5 * share * n * (n - 1) * seconds
+                shaft_c = 20 + (SHAFT_C - 20) * min(at_s / RAMP_S, 1.0)
                 pull = np.minimum(np.float32(shaft_c) - t.ravel()[self._cells], 0)
-                h.ravel()[self._cells] += self._grip * step_s * pull
-            # min(frozen, max(changing, unfrozen)): the slopes fall from frozen to unfrozen to
-            # changing, so that the line of three pieces is this.
-            np.multiply(h, self._slopes[2], out=one)
-            one += self._offset
-            np.multiply(h, self._slopes[1], out=two)
-            two += np.float32(SOLIDUS_C)
-            np.maximum(one, two, out=one)
-            np.multiply(h, self._slopes[0], out=two)
-            two += np.float32(SOLIDUS_C)
-            np.minimum(one, two, out=t)
-            if len(self._warm):
-                t.ravel()[self._warm] = BODY_C
-                h.ravel()[self._warm] = self._warm_enthalpy
+                gained.ravel()[self._cells] += self._grip * part_s * pull
+            gained += now
+            if n > 1:
+                gained *= np.float32((2 * n - 1) / n)
+                before *= np.float32((1 - n) / n)
+                gained += before
+            before, now, gained = now, gained, before
+            self._warm_up(now, flow)
+        self._enthalpy = now
+        self.time_s += seconds
+
+    def _warm_up(self, h: F32, spare: F32) -> None:
+        """The temperature that belongs to an enthalpy; vessels stay as they are."""
+        t = self.temperature
+        # min(frozen, max(changing, unfrozen)): the slopes fall from frozen to unfrozen to
+        # changing, so that the line of three pieces is this.
+        np.multiply(h, self._slopes[2], out=t)
+        t += self._offset
+        np.multiply(h, self._slopes[1], out=spare)
+        spare += np.float32(SOLIDUS_C)
+        np.maximum(t, spare, out=t)
+        np.multiply(h, self._slopes[0], out=spare)
+        spare += np.float32(SOLIDUS_C)
+        np.minimum(t, spare, out=t)
+        if len(self._warm):
+            t.ravel()[self._warm] = BODY_C
+            h.ravel()[self._warm] = self._warm_enthalpy
 
 
-def _between(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """All cells but the last along an axis of four, and all but the first."""
-    low, high = slice(None, -1), slice(1, None)
-    before = tuple(low if a == axis else slice(None) for a in range(4))
-    return before, tuple(high if a == axis else slice(None) for a in range(4))
+def _stages(steps: float) -> int:
+    """Stages of a Runge-Kutta-Legendre step as long as so many of the longest explicit ones.
+
+    s stages are stable up to (s^2 + s) / 2 of them, and keep what is monotone so (Meyer, Balsara
+    and Aslam 2014, J. Comput. Phys. 257:594, section 2).
+    """
+    return max(1, int(np.ceil((np.sqrt(1 + 8 * steps) - 1) / 2)))
+
+
+def _flat(k: F32, axis: int) -> tuple[F32, int]:
+    """What passes between each cell and the next along an axis, and how far off that one is.
+
+    All cells in one row, which is much quicker to go through than rows of thirty; nothing passes
+    between the last of a row and the first of the next.
+    """
+    face = np.zeros_like(k)
+    before = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+    after = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+    face[before] = k[after] + k[before]
+    away = int(np.prod(k.shape[axis + 1 :]))
+    return face.ravel()[:-away], away
 
 
 SPREAD_CELLS = 0.7

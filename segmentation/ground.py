@@ -5,7 +5,6 @@ later scan has only to be brought onto it.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -297,21 +296,16 @@ def _heat(
     inside = resample(kidney, grid, outside=0.0).array > 0.5
     vessels = _filled(grid, hilum) & (hu > VESSEL_HU) & ~_on_shafts(grid, probes)
 
-    def supply_of(perfusion: float, warm: Mask) -> bioheat.Supply:
+    def course(perfusion: float, warm: Mask) -> bioheat.Course:
         supply = np.where(water > 0.6, OTHER_PERFUSION, FAT_PERFUSION)
         supply = np.where(inside & (water > 0.7) & (hu > FLUID_HU), perfusion, supply)
-        return bioheat.Supply(supply.astype(np.float32), warm)
+        tissue = bioheat.Tissue(grid, water, supply.astype(np.float32), warm)
+        return bioheat.run(tissue, probes, PROTOCOL, step)
 
     none = np.zeros_like(vessels)
     wanted = [*((perfusion, none) for perfusion in PERFUSIONS), (PERFUSIONS[1], vessels)]
-    supplies = tuple(supply_of(perfusion, warm) for perfusion, warm in wanted)
-
-    def courses(some: tuple[bioheat.Supply, ...]) -> tuple[bioheat.Course, ...]:
-        return bioheat.run(bioheat.Tissue(grid, water, some), probes, PROTOCOL, step)
-
-    with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(courses, (supplies[:2], supplies[2:]))
-    return grid, (*first, *second)
+    # Not in threads: they would wait for each other longer than the steps take.
+    return grid, tuple(course(*each) for each in wanted)
 
 
 def _on_shafts(grid: Volume, probes: Sequence[Probe]) -> Mask:

@@ -140,6 +140,20 @@ def _across(
     )
 
 
+def _counts(
+    points: NDArray[np.float64],
+    starts: NDArray[np.float64],
+    directions: NDArray[np.float64],
+    reach_mm: float,
+) -> NDArray[np.intp]:
+    """(T,) how many of the (N, 3) points lie near each of T lines, all at once."""
+    centre = points.mean(axis=0)
+    offsets, starts = points - centre, starts - centre
+    along = offsets @ directions.T - (starts * directions).sum(axis=1)
+    square = (offsets**2).sum(axis=1)[:, None] + (starts**2).sum(axis=1) - 2 * (offsets @ starts.T)
+    return np.asarray((square - along**2 < reach_mm**2).sum(axis=0), np.intp)
+
+
 def _best_line(
     points: NDArray[np.float64], reach_mm: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -150,18 +164,14 @@ def _best_line(
     if len(points) > MAX_POINTS:
         thinned = points[generator.choice(len(points), MAX_POINTS, replace=False)]
     pairs = thinned[generator.integers(0, len(thinned), size=(TRIALS, 2))]
-    steps = pairs[:, 1] - pairs[:, 0]
+    starts, steps = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
     lengths = np.linalg.norm(steps, axis=1)
-    best, chosen = 0, None
-    for start, step, length in zip(pairs[:, 0], steps, lengths, strict=True):
-        if not MIN_LENGTH_MM / 3 < length < 4 * MIN_LENGTH_MM:
-            continue
-        count = int((_across(thinned, start, step / length) < reach_mm).sum())
-        if count > best:
-            best, chosen = count, (start, step / length)
-    if chosen is None:
+    fit = (lengths > MIN_LENGTH_MM / 3) & (lengths < 4 * MIN_LENGTH_MM)
+    if not fit.any():
         return None
-    middle, direction = chosen
+    starts, directions = starts[fit], steps[fit] / lengths[fit, None]
+    best = int(np.argmax(_counts(thinned, starts, directions, reach_mm)))
+    middle, direction = starts[best], directions[best]
     for _ in range(3):  # refine: principal axis of what lies near
         members = points[_across(points, middle, direction) < reach_mm]
         if len(members) < 3:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segmentation.bioheat import Course, Protocol, Supply, Tissue, run
+from segmentation.bioheat import Course, Protocol, Tissue, run
 from segmentation.probes import Probe
 from segmentation.sampling import sample
 from segmentation.volume import Volume
@@ -30,19 +30,9 @@ def tissue(
     return Tissue(
         box,
         np.broadcast_to(np.float32(water), shape).astype(np.float32),
-        (
-            Supply(
-                np.broadcast_to(np.float32(perfusion_per_s), shape).astype(np.float32),
-                np.zeros(shape, dtype=bool) if warm is None else warm,
-            ),
-        ),
+        np.broadcast_to(np.float32(perfusion_per_s), shape).astype(np.float32),
+        np.zeros(shape, dtype=bool) if warm is None else warm,
     )
-
-
-def course(of: Tissue) -> Course:
-    """By its only supply."""
-    (found,) = run(of, [PROBE], PROTOCOL)
-    return found
 
 
 def diameter_mm(times_s: NDArray[np.float32], at_s: float, towards: int = 1) -> float:
@@ -56,7 +46,7 @@ def diameter_mm(times_s: NDArray[np.float32], at_s: float, towards: int = 1) -> 
 
 @pytest.fixture(scope="module")
 def plain() -> Course:
-    return course(tissue())
+    return run(tissue(), [PROBE], PROTOCOL)
 
 
 @pytest.mark.parametrize(("at_s", "expected_mm"), [(180, 17.7), (360, 24.1), (600, 29.6)])
@@ -68,7 +58,7 @@ def test_a_single_probe_meets_a_fine_axisymmetric_solution(
 
 
 def test_perfusion_stops_the_ice(plain: Course) -> None:
-    perfused = course(tissue(0.013))
+    perfused = run(tissue(0.013), [PROBE], PROTOCOL)
     dry, wet = (diameter_mm(c.ice[0].times_s, 600) for c in (plain, perfused))
     assert wet < dry - 6
 
@@ -77,7 +67,7 @@ def test_ice_goes_further_in_fat_than_in_perfused_kidney() -> None:
     """Fat conducts worse, but no blood warms it and a quarter of the latent heat is in it."""
     water = np.ones(grid().array.shape, dtype=np.float32)
     water[..., len(water) // 2 + 3 :] = 0.0  # beyond x = 7.5 mm
-    half = course(tissue(0.01 * water, water))
+    half = run(tissue(0.01 * water, water), [PROBE], PROTOCOL)
     fat, kidney = (diameter_mm(half.ice[0].times_s, 600, side) for side in (1, -1))
     assert fat > kidney + 2
 
@@ -85,7 +75,7 @@ def test_ice_goes_further_in_fat_than_in_perfused_kidney() -> None:
 def test_a_vessel_stays_warm(plain: Course) -> None:
     warm = np.zeros(grid().array.shape, dtype=bool)
     warm[..., len(warm) // 2 + 4] = True  # a sheet at x = 10 mm
-    beside = course(tissue(warm=warm))
+    beside = run(tissue(warm=warm), [PROBE], PROTOCOL)
     assert diameter_mm(beside.ice[0].times_s, 600) < 2 * 10
     assert diameter_mm(plain.ice[0].times_s, 600) > 2 * 10
 
@@ -116,17 +106,6 @@ def test_ice_melts_from_outside_and_a_refreeze_starts_from_what_is_left(plain: C
 
 def test_two_runs_are_one_to_the_bit() -> None:
     short = Protocol(120.0, (60.0,), 60.0, 60.0, 30.0, 60.0)
-    first, second = (run(tissue(0.005), [PROBE], short)[0] for _ in range(2))
+    first, second = (run(tissue(0.005), [PROBE], short) for _ in range(2))
     for a, b in zip(first.ice, second.ice, strict=True):
         assert np.array_equal(a.times_s, b.times_s)
-
-
-def test_supplies_are_worked_out_together_as_one_by_one() -> None:
-    several = [tissue(0.0), tissue(0.009)]
-    both = Tissue(several[0].grid, several[0].water, tuple(t.supplies[0] for t in several))
-    for found, alone in zip(run(both, [PROBE], PROTOCOL), several, strict=True):
-        expected = course(alone)
-        for front, wanted in zip(found.ice, expected.ice, strict=True):
-            assert (front.stage, front.stop_s) == (wanted.stage, wanted.stop_s)
-            assert np.array_equal(front.times_s, wanted.times_s)
-            assert np.array_equal(front.slope_s_per_mm, wanted.slope_s_per_mm)
