@@ -12,9 +12,9 @@ from typing import Literal
 from segmentation.moment import SETTLE_S, SHRUNK, Phase
 
 GROWTH_EXPONENT = 1.3
-"""This power of the volume grows by the same amount each minute, in the first 5 minutes of a
-freeze: in the simulator's twelve first cases a straight line through the scans 150 and 300 s after
-its begin comes to zero within 20 s of it."""
+"""This power of the volume grows by nearly the same amount each minute in the first 5 minutes of a
+freeze. Set on the simulator's cases, so that a straight line through its first two scans comes to
+zero near its begin; a person confirms or moves what is offered."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def test_pressing_a_phase_reaches_the_service(service: RunningService, open_page
 def test_acknowledging_reaches_the_service(service: RunningService, open_page: Open) -> None:
     alert = service.wait_for_alert("hilum_near")
     assert alert["state"] == "active_unacknowledged"
-    watched, other = open_page(service.page), open_page(service.page)
+    watched, other = open_page(f"{service.page}console.html"), open_page(service.page)
     button = other.page.get_by_test_id("acknowledge")
     button.wait_for(timeout=PATIENCE_MS)
     watched.page.get_by_test_id("acknowledge").click(timeout=PATIENCE_MS)
