@@ -73,6 +73,7 @@ class Marking:
                 "reduction": grid.reduction,
                 "candidates": list(source.candidates),
                 "in_use": source.in_use,
+                "plugin": self._plugin.name or None,
                 **geometry_of(grid),
             }
         )

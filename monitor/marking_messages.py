@@ -48,6 +48,7 @@ class PlanningScan(Wire):
 
     ``direction`` is a row-major 3 x 3 matrix whose columns are the unit vectors along x, y and z of
     the grid. ``reduction`` is how many pixels of the scan make one of the grid, along x and y.
+    ``plugin`` is the site's own program that can find structures; null where there is none.
     """
 
     series_instance_uid: str
@@ -60,6 +61,7 @@ class PlanningScan(Wire):
     reduction: int
     candidates: list[PlanningCandidate]
     in_use: bool
+    plugin: str | None = None
 
 
 class ProposedStructure(Wire):

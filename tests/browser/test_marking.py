@@ -369,3 +369,25 @@ def test_the_keyboard_alone_marks(service: RunningService, open_page: Open) -> N
     page.get_by_role("tab", name="Structures").focus()
     page.keyboard.press("Home")
     assert watched.errors == []
+
+
+def test_what_the_sites_own_program_finds_joins_the_marks(
+    quick: QuickCase, storescu: str, tmp_path: Path, open_page: Open
+) -> None:
+    plugins = {"plugins": {"structures": "tests.monitor.stand_in:bright"}}
+    with running_service(tmp_path, plugins) as service:
+        send(service, storescu, quick.planning.folder)
+        watched = open_page(f"{service.page}console.html#structures")
+        found = watched.page.get_by_test_id("run-plugin")
+        found.click(timeout=PATIENCE_MS)
+        other = watched.page.get_by_test_id("structure-other")
+        expect(other).to_contain_text("Kidney left", timeout=PATIENCE_MS)
+        tumour = watched.page.get_by_test_id("structure-tumour").get_by_test_id("figures")
+        expect(tumour).to_contain_text("ml")
+        expect(watched.page.get_by_text("Check each outline")).to_be_visible()
+        procedure = service.procedure()
+        assert procedure is not None
+        assert procedure["structures"] == [], "proposed, not used"
+        watched.page.keyboard.press("Control+z")
+        expect(other).to_have_count(0)
+        assert watched.errors == []

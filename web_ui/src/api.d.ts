@@ -1390,6 +1390,7 @@ export interface components {
          *
          *     ``direction`` is a row-major 3 x 3 matrix whose columns are the unit vectors along x, y and z of
          *     the grid. ``reduction`` is how many pixels of the scan make one of the grid, along x and y.
+         *     ``plugin`` is the site's own program that can find structures; null where there is none.
          */
         readonly PlanningScan: {
             /** Candidates */
@@ -1406,6 +1407,8 @@ export interface components {
                 number,
                 number
             ];
+            /** Plugin */
+            readonly plugin: string | null;
             /** Reduction */
             readonly reduction: number;
             /** Revision */

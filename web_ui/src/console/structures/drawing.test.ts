@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { blank, carried, changed, colourOf, completed, freeName, hindrance, made } from "./drawing";
+import { blank, carried, changed, colourOf, completed, freeName, hindrance, joined, made } from "./drawing";
 import type { Drawing } from "./drawing";
 import type { Grid } from "./geometry";
 import { guidanceOf } from "./guidance";
@@ -93,4 +93,20 @@ describe("what is next", () => {
     expect(guidanceOf(blank(), "tumour", false).done.size).toBe(0);
     expect([...guidanceOf(markedAs("tumour"), "hilum", true).done]).toEqual([1, 2]);
   });
+});
+
+test("what a program found fills what is empty, and replaces nothing", () => {
+  const found = [made("GTV", "tumour", DOT), made("Bowel", "other", DOT), made("hilus", "hilum", DOT)];
+  const own = Mask.of([1, 0, 0], [1, 1, 1], new Uint8Array([1]));
+  const drawn = [...blank().map((s) => (s.kind === "tumour" ? { ...s, mask: own } : s)), made("bowel", "other")];
+  const all = joined(drawn, found);
+  expect(all.map(({ name, kind }) => [name, kind])).toEqual([
+    ["Tumour", "tumour"],
+    ["Renal hilum", "hilum"],
+    ["bowel", "other"],
+    ["GTV", "other"],
+  ]);
+  expect(all[0]?.mask).toBe(own);
+  expect(all[1]?.mask).toBe(DOT);
+  expect(all[2]?.mask).toBe(DOT);
 });

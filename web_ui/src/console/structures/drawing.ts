@@ -73,6 +73,20 @@ export function freeName(drawing: Drawing, wanted: string): string {
   }
 }
 
+/** What was found joins what is marked: it fills what is empty and replaces nothing. */
+export function joined(drawing: Drawing, found: Drawing): Drawing {
+  return found.reduce<Drawing>((all, one) => {
+    const empty = all.find(
+      (known) =>
+        known.mask.count === 0 &&
+        known.kind === one.kind &&
+        (one.kind !== "other" || known.name.trim().toLowerCase() === one.name.toLowerCase()),
+    );
+    if (empty) return changed(all, empty.id, { mask: one.mask, ellipsoid: null });
+    return [...all, { ...one, kind: "other", name: freeName(all, one.name) }];
+  }, drawing);
+}
+
 /** Why it can't be saved as it is; undefined when it can. */
 export function hindrance(drawing: Drawing): string | undefined {
   const shown = marked(drawing);

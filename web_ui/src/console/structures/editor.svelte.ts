@@ -3,7 +3,7 @@
 import { words } from "../../requests";
 import type { StructuresVersion } from "../../wire";
 import { along, GREATEST_RADIUS_MM, LEAST_RADIUS_MM, paintBall } from "./brush";
-import { blank, carried, changed, freeName, hindrance, made } from "./drawing";
+import { blank, carried, changed, freeName, hindrance, joined, made } from "./drawing";
 import type { Drawing, Kind, Structure } from "./drawing";
 import { rasterised, roundMask, stretched } from "./ellipsoid";
 import type { Ellipsoid } from "./ellipsoid";
@@ -11,7 +11,16 @@ import { bodyOf, inside, toLps, voxelAt } from "./geometry";
 import type { Grid, Triple } from "./geometry";
 import { History } from "./history";
 import { Mask } from "./mask";
-import { planningOf, proposalOf, saved, used, versionOf, versionsOf, volumeFor } from "./planning";
+import {
+  planningOf,
+  pluginProposalOf,
+  proposalOf,
+  saved,
+  used,
+  versionOf,
+  versionsOf,
+  volumeFor,
+} from "./planning";
 import type { Planning } from "./planning";
 import type { GreyWindow } from "./slices";
 
@@ -307,6 +316,24 @@ export class Editor {
       this.found = seed;
     } catch (error) {
       this.fail("No region was found there", error);
+    } finally {
+      this.busy = null;
+    }
+  }
+
+  /** Has the site's own program look for structures; what is marked already stays. */
+  async runPlugin(): Promise<void> {
+    const { planning } = this;
+    if (!planning?.plugin || this.busy || this.draft) return;
+    this.busy = `${planning.plugin} is looking. This may take minutes …`;
+    this.message = null;
+    try {
+      const found = await pluginProposalOf(this.procedureId, planning);
+      if (this.planning !== planning) return;
+      this.commit(joined(this.history.present, found.structures));
+      this.message = { text: found.text, failed: false };
+    } catch (error) {
+      this.fail("Nothing was added", error);
     } finally {
       this.busy = null;
     }

@@ -13,12 +13,16 @@ import type { Mask } from "./mask";
 const VOLUME_WITHIN_MS = 120_000;
 const PROPOSAL_WITHIN_MS = 30_000;
 const SAVE_WITHIN_MS = 30_000;
+/** The service ends a plug-in that takes longer than the site allows it, minutes at most. */
+const PLUGIN_WITHIN_MS = 1_800_000;
 
 export interface Planning {
   readonly series: string;
   readonly revision: number;
   readonly grid: Grid;
   readonly candidates: readonly PlanningCandidate[];
+  /** The site's own program that finds structures, if there is one. */
+  readonly plugin: string | null;
 }
 
 function place(procedureId: string, rest: string): string {
@@ -41,6 +45,7 @@ export async function planningOf(procedureId: string, series: string | null): Pr
       direction: wire.direction,
     },
     candidates: wire.candidates,
+    plugin: wire.plugin,
   };
 }
 
@@ -73,6 +78,26 @@ export async function proposalOf(
   const answer = await answered(place(procedureId, "proposal"), posted(body), PROPOSAL_WITHIN_MS);
   const wire = checked("StructureProposal", await answer.json());
   return { mask: await decoded(wire.mask, planning.grid), text: wire.text };
+}
+
+/** What the site's own program finds in the scan, and a sentence about it. */
+export async function pluginProposalOf(
+  procedureId: string,
+  planning: Planning,
+): Promise<{ readonly structures: Drawing; readonly text: string }> {
+  const body = {
+    series_instance_uid: planning.series,
+    kind: "other",
+    method: "plug-in",
+    seed_lps_mm: null,
+    radii_mm: null,
+  };
+  const answer = await answered(place(procedureId, "proposal"), posted(body), PLUGIN_WITHIN_MS);
+  const wire = checked("StructureProposal", await answer.json());
+  const structures = wire.structures.map(async ({ name, kind, mask }) =>
+    made(name, kind, await decoded(mask, planning.grid)),
+  );
+  return { structures: await Promise.all(structures), text: wire.text };
 }
 
 export async function versionsOf(procedureId: string): Promise<readonly StructuresVersion[]> {
