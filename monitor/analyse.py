@@ -17,7 +17,7 @@ from typing import Any
 from dicom_listener.encoded import DatasetError
 from dicom_listener.events import AssociationEnded, ListenerEvent, ObjectStored, Receipt
 from dicom_listener.headers import HeaderError, ObjectHeader, read_header
-from monitor import messages
+from monitor import lending, messages
 from monitor.artefact import load
 from monitor.clock import Clock
 from monitor.config import Settings
@@ -83,7 +83,7 @@ def analyse(
         directory = Path(scratch)
         storage = settings.storage.model_copy(update={"directory": directory, "database_url": ""})
         local = settings.model_copy(update={"storage": storage})
-        pool: Workers = Workers(partial(_pool, workers))
+        pool: Workers = Workers(partial(_pool, workers), directory / lending.FOLDER)
         metrics = Metrics()
         journal = JournalWriter(local.database_url, metrics)
         try:

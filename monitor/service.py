@@ -9,6 +9,7 @@ from typing import Self
 
 from dicom_listener.ledger import Follower, recent
 from dicom_listener.tls import TlsError
+from monitor import lending
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.desk import Desk
@@ -71,8 +72,8 @@ class Service:
             self.journal = JournalWriter(self.settings.database_url, self.metrics)
         except JournalError as error:
             raise StartError(f"storage.database_url: {error}") from error
-        self.workers = Workers(self._make_executor)
         storage = self.settings.storage
+        self.workers = Workers(self._make_executor, storage.directory / lending.FOLDER)
         start = recent(storage.directory, storage.replayed_since)
         self.pipeline = Pipeline(
             self.settings,

@@ -6,13 +6,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from monitor import analysis, logs
+from monitor.lending import Lending, taken
 from monitor.progress import Progress
 
 NICENESS = 10
@@ -75,7 +77,11 @@ def _await_parent() -> None:
 
 
 def _run(place: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    return _progress.get().run(place, function, *arguments)
+    return _progress.get().run(place, _with_lent, function, *arguments)
+
+
+def _with_lent(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*(taken(one) for one in arguments))
 
 
 class Workers:
@@ -85,11 +91,14 @@ class Workers:
     ----------
     make
         Makes the executor, at start and after each loss: a process pool, or a cluster's executor.
+    lent
+        Folder for what is lent to a process pool; None sends it with each job. See ``lending``.
     """
 
-    def __init__(self, make: Callable[[], Executor]) -> None:
+    def __init__(self, make: Callable[[], Executor], lent: Path | None = None) -> None:
         self._make = make
         self._executor = make()
+        self._lending = Lending(lent) if lent is not None else None
         self._endings: list[threading.Thread] = []
         self.restarts = 0
 
@@ -116,7 +125,10 @@ class Workers:
         if not isinstance(pool, ProcessPool):
             return pool.submit(function, *arguments)
         pool.progress.clear(place)
-        return pool.submit(_run, place, function, *arguments)
+        return pool.submit(_run, place, function, *self._lend(arguments))
+
+    def _lend(self, arguments: tuple[Any, ...]) -> Sequence[Any]:
+        return arguments if self._lending is None else self._lending.lend(arguments)
 
     def moved_at(self, place: int) -> float | None:
         """When the job of a place last moved on (monotonic); 0 before its beginning.
@@ -145,6 +157,8 @@ class Workers:
         end = time.monotonic() + END_TIMEOUT_S
         for ending in self._endings:
             ending.join(max(end - time.monotonic(), 0))
+        if self._lending is not None:
+            self._lending.close()
 
     def _end(self) -> None:
         """Kill: one that hangs or was stopped takes no hint, and none holds what must be kept."""
