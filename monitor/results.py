@@ -16,6 +16,7 @@ class Results:
 
     def __init__(self) -> None:
         self._held: list[Measurement] = []
+        self._newest: dict[str, str] = {}
         self._before: dict[str, tuple[Measurement, int]] = {}
         self._again: set[str] = set()
         self._again_total = 0
@@ -33,12 +34,18 @@ class Results:
         uid = measurement.series_instance_uid
         others = (m for m in self._held if m.series_instance_uid != uid)
         self._held = sorted([*others, measurement], key=lambda m: m.acquired_at)
+        self._newest[uid] = measurement.id
+
+    def newest_id(self, series_uid: str) -> str | None:
+        """Of what was last found in a series, be it before a restart and no longer true."""
+        return self._newest.get(series_uid)
 
     # From before a restart
 
     def restore(self, measured: Iterable[tuple[Measurement, int]]) -> None:
         """What the journal holds, each with the number of slices that its series had."""
         self._before = {m.series_instance_uid: (m, slices) for m, slices in measured}
+        self._newest |= {uid: m.id for uid, (m, _) in self._before.items()}
 
     def hold_again(self, slices: Mapping[str, int]) -> None:
         """What holds is to be judged as after a restart; numbers of slices by series."""

@@ -111,7 +111,6 @@ class Verdicts:
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _context(self, record: SeriesRecord, role: Role) -> Context:
-        known = self._results.of(record.uid)
         return Context(
             procedure_id=self._procedure_id,
             phase=self._timing.phase_of(record),
@@ -119,7 +118,7 @@ class Verdicts:
             last_slice_received_at=self._timing.at(record.last_received_at),
             published_at=self._timing.now(),
             basis=self._basis(record, role),
-            supersedes=known.id if known is not None else None,
+            supersedes=self._results.newest_id(record.uid),
             probes=self._probes.of(record.uid),
         )
 

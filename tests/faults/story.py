@@ -29,14 +29,18 @@ PATIENCE_S = 90.0
 ASK_S = 0.2
 """Between two looks at the API: asking all the time would slow down what is waited for."""
 
-BETWEEN_S = 20.0
-"""From one scan's acquisition to the next one's."""
+BETWEEN_S = 10.0
+"""From one scan's acquisition to the next one's: the last one's lies in the past when it is sent.
+One from the future tells that the scanner's clock is ahead, and all are judged again."""
 
 PADDING_BYTES = 5 << 20
 """More than a reception keeps in memory (``dicom_listener.reception``)."""
 
-_OF_THE_MOMENT = frozenset({"id", "procedure_id", "last_slice_received_at", "published_at"})
-"""Of a measurement: what differs from run to run."""
+_OF_THE_MOMENT = frozenset(
+    {"id", "procedure_id", "last_slice_received_at", "published_at", "supersedes"}
+)
+"""Of a measurement: what differs from run to run. Where a death makes a scan come in parts, slowly,
+what is said of the parts is superseded by what is found in all of it."""
 
 Figures = dict[str, Any]
 

@@ -36,8 +36,14 @@ def workers(service: RunningService) -> set[int]:
     return found
 
 
-def worker(service: RunningService) -> int:
-    """The one that is there, once it has nothing to do."""
+def idle_worker(service: RunningService) -> int:
+    """The one that is there, once it has nothing to do: the nephrometry scores come last."""
+
+    def scored() -> bool:
+        procedure = service.procedure()
+        return procedure is not None and procedure["nephrometry"] is not None
+
+    until(scored, "nephrometry scores")
     (pid,) = until(lambda: workers(service), "an analysis process")
     return pid
 
@@ -59,7 +65,7 @@ def test_analysis_processes_that_are_killed(quick: QuickCase, tmp_path: Path) ->
         for folder in quick.folders[:2]:
             pusher(service).send(read(folder))
         service.wait_for_measurement(quick.planning.uid)
-        busy = worker(service)
+        busy = idle_worker(service)
         before = cpu_s(busy)
         pusher(service).send(read(quick.baseline.folder))
         until(lambda: cpu_s(busy) > before + 0.5, "the middle of the preparation")
@@ -68,7 +74,7 @@ def test_analysis_processes_that_are_killed(quick: QuickCase, tmp_path: Path) ->
         assert service.wait_for_measurement(quick.baseline.uid)["role"] == "baseline"
         first = service.wait_for_measurement(quick.monitoring[0].uid)
         assert first["assessment"] == "final"
-        idle = worker(service)
+        idle = idle_worker(service)
         assert idle != busy
         os.kill(idle, signal.SIGKILL)
         pusher(service).send(read(quick.monitoring[1].folder))
@@ -87,7 +93,7 @@ def test_analysis_processes_that_are_stopped_or_without_memory(
         for folder in quick.folders[:3]:
             pusher(service).send(read(folder))
         service.wait_for_measurement(quick.baseline.uid)
-        stopped = worker(service)
+        stopped = idle_worker(service)
         os.kill(stopped, signal.SIGSTOP)
         for scan in quick.monitoring:
             pusher(service).send(read(scan.folder))
@@ -97,7 +103,7 @@ def test_analysis_processes_that_are_stopped_or_without_memory(
         assert second["assessment"] == "final", second["reasons"]
         until(lambda: restarts(service) == 1, "the count")
         assert not Path(f"/proc/{stopped}").exists()
-        short = worker(service)
+        short = idle_worker(service)
         size = int(Path(f"/proc/{short}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.prlimit(short, resource.RLIMIT_AS, (size, size))
         later = acquired_at(datetime.now(UTC))
@@ -106,7 +112,7 @@ def test_analysis_processes_that_are_stopped_or_without_memory(
         again = service.wait_for_measurement(uid)
         assert again["assessment"] == "final", again["reasons"]
         until(lambda: restarts(service) == 2, "the count")
-        assert worker(service) != short
+        assert idle_worker(service) != short
         assert service.end() == 0
 
 
