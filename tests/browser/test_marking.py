@@ -169,7 +169,7 @@ class Person:
 
     def scroll_to(self, wanted: int) -> None:
         """Turn the wheel over the axial view, a slice a notch."""
-        self._page.mouse.move(*self._pixel(self._scan.origin[:2] + 40))
+        self._canvas.hover(timeout=PATIENCE_MS)
         label = self._canvas.get_attribute("aria-label") or ""
         here = int(label.split("slice ")[1].split(" ")[0]) - 1
         for _ in range(abs(wanted - here)):

@@ -38,6 +38,9 @@ export const WINDOWS: readonly { readonly name: string; readonly window: GreyWin
 /** Radius of an ellipsoid that was clicked and not dragged out. */
 const CLICK_RADIUS_MM: Record<Kind, number> = { tumour: 12, hilum: 8, other: 8 };
 
+/** What the editor is busy with while it does not know yet what is marked. */
+export const LOADING = "Loading …";
+
 /** A drag shorter than this is a click. */
 const DRAG_MM = 2;
 
@@ -143,9 +146,11 @@ export class Editor {
       this.draft = null;
       this.replaceAll(blank());
       this.absence = null;
+      this.busy = LOADING;
       await this.list();
       const current = this.versions.find((version) => version.in_use);
-      if (current) await this.load(current.version, true);
+      if (current) await this.fetch(current.version, true);
+      this.busy = null;
     } catch (error) {
       if (this.planning) this.fail("The planning scan could not be opened", error);
       else this.absence = words(error);
@@ -385,10 +390,16 @@ export class Editor {
   }
 
   /** Puts a version's marks in place of what is drawn; undo brings that back. */
-  async load(version: number, first = false): Promise<void> {
+  async load(version: number): Promise<void> {
+    if (this.busy) return;
+    this.busy = LOADING;
+    await this.fetch(version, false);
+    this.busy = null;
+  }
+
+  private async fetch(version: number, first: boolean): Promise<void> {
     const { planning } = this;
-    if (!planning || this.busy) return;
-    this.busy = "Loading …";
+    if (!planning) return;
     try {
       const drawing = await versionOf(this.procedureId, version, planning);
       if (first) this.replaceAll(drawing);
@@ -398,8 +409,6 @@ export class Editor {
       if (!first) this.message = { text: `Version ${version} is shown.`, failed: false };
     } catch (error) {
       this.fail(`Version ${version} could not be shown`, error);
-    } finally {
-      this.busy = null;
     }
   }
 
