@@ -4,6 +4,8 @@ import type { Ellipsoid } from "./ellipsoid";
 import { shiftBetween } from "./geometry";
 import type { Grid, Triple } from "./geometry";
 import { Mask } from "./mask";
+import { shifted } from "./outlines";
+import type { Outlines } from "./outlines";
 
 export type Kind = "tumour" | "hilum" | "other";
 
@@ -16,6 +18,8 @@ export interface Structure {
   readonly mask: Mask;
   /** Set while the mask is this ellipsoid and nothing else. */
   readonly ellipsoid: Ellipsoid | null;
+  /** Set while the mask is what these make and nothing else. */
+  readonly outlines: Outlines | null;
 }
 
 export type Drawing = readonly Structure[];
@@ -35,7 +39,12 @@ export function made(
   warningMm: number | null = null,
 ): Structure {
   lastId += 1;
-  return { id: lastId, name, kind, warningMm, mask, ellipsoid: null };
+  return { id: lastId, name, kind, warningMm, ...freely(mask) };
+}
+
+/** A mask that was made by anything but an ellipsoid or outlines. */
+export function freely(mask: Mask): Pick<Structure, "mask" | "ellipsoid" | "outlines"> {
+  return { mask, ellipsoid: null, outlines: null };
 }
 
 /** Nothing marked yet. */
@@ -82,7 +91,7 @@ export function joined(drawing: Drawing, found: Drawing): Drawing {
         known.kind === one.kind &&
         (one.kind !== "other" || known.name.trim().toLowerCase() === one.name.toLowerCase()),
     );
-    if (empty) return changed(all, empty.id, { mask: one.mask, ellipsoid: null });
+    if (empty) return changed(all, empty.id, freely(one.mask));
     return [...all, { ...one, kind: "other", name: freeName(all, one.name) }];
   }, drawing);
 }
@@ -117,13 +126,14 @@ export function carried(drawing: Drawing, from: Grid, to: Grid): Drawing | undef
     index[2] + shift[2],
   ];
   const there = drawing.map((structure) => {
-    const { ellipsoid } = structure;
+    const { ellipsoid, outlines } = structure;
     const trimmed = structure.mask.trimmed();
     const mask = Mask.of(move(trimmed.origin), trimmed.size, trimmed.data);
     return {
       ...structure,
       mask: mask.count > 0 ? mask : new Mask(),
       ellipsoid: ellipsoid && { ...ellipsoid, centre: move(ellipsoid.centre) },
+      outlines: outlines && shifted(to, outlines, shift),
     };
   });
   const fits = there.every(({ mask }) =>

@@ -3,14 +3,15 @@
 import { words } from "../../requests";
 import type { StructuresVersion } from "../../wire";
 import { along, GREATEST_RADIUS_MM, LEAST_RADIUS_MM, paintBall } from "./brush";
-import { blank, carried, changed, freeName, hindrance, joined, made } from "./drawing";
+import { blank, carried, changed, freely, freeName, hindrance, joined, made } from "./drawing";
 import type { Drawing, Kind, Structure } from "./drawing";
 import { rasterised, roundMask, stretched } from "./ellipsoid";
 import type { Ellipsoid } from "./ellipsoid";
 import { bodyOf, inside, toLps, voxelAt } from "./geometry";
-import type { Grid, Triple } from "./geometry";
+import type { Axis, Grid, Triple } from "./geometry";
 import { History } from "./history";
 import { Mask } from "./mask";
+import { outlineOf, solid, withOutline, withSlice } from "./outlines";
 import {
   planningOf,
   pluginProposalOf,
@@ -24,7 +25,14 @@ import {
 import type { Planning } from "./planning";
 import type { GreyWindow } from "./slices";
 
-export type Tool = "grow" | "ellipsoid" | "paint" | "erase" | "stretch" | "look";
+export type Tool = "grow" | "ellipsoid" | "outline" | "paint" | "erase" | "stretch" | "look";
+
+/** A line that is being drawn in a slice. */
+export interface Trace {
+  /** The axis of the grid that runs through the slice. */
+  readonly through: Axis;
+  readonly line: readonly Triple[];
+}
 
 /** Level and width in HU. */
 export const WINDOWS: readonly { readonly name: string; readonly window: GreyWindow }[] = [
@@ -86,6 +94,8 @@ export class Editor {
 
   /** The structure as the tool in motion makes it; joins the history when the tool is lifted. */
   draft = $state.raw<{ readonly structure: Structure; readonly from: Triple } | null>(null);
+  /** The outline as far as it is drawn. */
+  trace = $state.raw<Trace | null>(null);
   /** Rises with every change of a mask in place. */
   strokes = $state(0);
 
@@ -193,7 +203,7 @@ export class Editor {
   }
 
   clear(id: number): void {
-    this.change(id, { mask: new Mask(), ellipsoid: null });
+    this.change(id, freely(new Mask()));
     this.select(id);
   }
 
@@ -238,23 +248,27 @@ export class Editor {
 
   // The tools: down at a place, along, and up
 
-  begin(at: Triple): void {
+  /** @param through the axis of the grid that runs through the slice where the tool is put down. */
+  begin(at: Triple, through: Axis): void {
     const { planning, selected } = this;
     if (!planning || !selected || this.busy || !voxelAt(planning.grid, at)) return;
     this.show(selected.id, true);
     if (this.tool === "paint" || this.tool === "erase") {
-      const structure = { ...selected, mask: selected.mask.clone(), ellipsoid: null };
+      const structure = { ...selected, ...freely(selected.mask.clone()) };
       this.draft = { structure, from: at };
       this.lookAt(at);
       this.dab(structure.mask, at);
     } else if (this.tool === "ellipsoid") {
       this.draftEllipsoid(sphere(at, CLICK_RADIUS_MM[selected.kind]), at);
       this.lookAt(at);
+    } else if (this.tool === "outline") {
+      this.trace = { through, line: [at] };
     }
   }
 
   drag(to: Triple): void {
-    const { planning, draft } = this;
+    const { planning, draft, trace } = this;
+    if (trace) this.trace = { ...trace, line: [...trace.line, to] };
     if (!planning || !draft) return;
     if (this.tool === "ellipsoid") {
       const radiusMm = draggedMm(planning.grid, draft.from, to);
@@ -270,14 +284,45 @@ export class Editor {
 
   /** The tool is lifted: what it did is one step of the history. */
   end(): void {
-    const { draft } = this;
-    this.draft = null;
+    const { draft, trace } = this;
+    this.cancel();
     if (draft) this.change(draft.structure.id, draft.structure);
+    if (trace) this.outline(trace);
   }
 
   /** What the tool did since it was put down never was. */
   cancel(): void {
     this.draft = null;
+    this.trace = null;
+  }
+
+  /** Outlines of one plane make a solid; in a mask of other origin one corrects its slice. */
+  private outline({ through, line }: Trace): void {
+    const { planning, selected } = this;
+    if (!planning || !selected) return;
+    const { grid } = planning;
+    const slice = Math.round(line[0]?.[through] ?? 0);
+    const outline = outlineOf(grid, through, line);
+    if (!outline) {
+      this.message = { text: "Draw all the way round it in one go.", failed: true };
+      return;
+    }
+    const mean = (axis: Axis): number =>
+      line.reduce((sum, at) => sum + at[axis], 0) / Math.max(line.length, 1);
+    this.lookAt([mean(0), mean(1), mean(2)]);
+    if (selected.mask.count > 0 && selected.outlines?.through !== through) {
+      this.change(selected.id, freely(withSlice(grid, selected.mask, through, slice, outline)));
+      this.message = { text: "This slice of it is as outlined; the others stay.", failed: false };
+      return;
+    }
+    const outlines = withOutline(selected.outlines, through, slice, outline);
+    this.change(selected.id, { mask: solid(grid, outlines), ellipsoid: null, outlines });
+    const count = outlines.bySlice.size;
+    const text =
+      count === 1
+        ? "Outline it in another slice too: what lies between is filled."
+        : `Outlined in ${count} slices; what lies between them is filled.`;
+    this.message = { text, failed: false };
   }
 
   private dab(mask: Mask, at: Triple): void {
@@ -289,7 +334,7 @@ export class Editor {
   private draftEllipsoid(ellipsoid: Ellipsoid, from: Triple): void {
     if (!this.planning || !this.selected) return;
     const mask = rasterised(this.planning.grid, ellipsoid);
-    this.draft = { structure: { ...this.selected, mask, ellipsoid }, from };
+    this.draft = { structure: { ...this.selected, mask, ellipsoid, outlines: null }, from };
   }
 
   /** The selected structure stretched or moved from the frame it had to another. */
@@ -299,7 +344,7 @@ export class Editor {
     const { grid } = this.planning;
     const structure = original.ellipsoid
       ? { ...original, mask: rasterised(grid, to), ellipsoid: to }
-      : { ...original, mask: stretched(grid, original.mask, from, to) };
+      : { ...original, ...freely(stretched(grid, original.mask, from, to)) };
     this.draft = { structure, from: to.centre };
   }
 
@@ -316,7 +361,7 @@ export class Editor {
       const radiusMm = draggedMm(planning.grid, at, to);
       const found = await proposalOf(this.procedureId, planning, selected.kind, lps, radiusMm);
       if (this.planning !== planning) return;
-      this.change(selected.id, { mask: found.mask, ellipsoid: null });
+      this.change(selected.id, freely(found.mask));
       this.message = { text: found.text, failed: false };
       this.found = seed;
     } catch (error) {
@@ -349,7 +394,7 @@ export class Editor {
     if (this.tool === "grow") {
       void this.grow(this.cursor);
     } else if (this.tool === "paint" || this.tool === "erase" || this.tool === "ellipsoid") {
-      this.begin(this.cursor);
+      this.begin(this.cursor, 2);
       this.end();
     }
   }

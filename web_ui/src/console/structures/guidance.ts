@@ -48,7 +48,7 @@ export function guidanceOf(drawing: Drawing, selected: Kind | undefined, unsaved
     return {
       next: 3,
       done,
-      hint: "Press on the hilum’s middle and drag out to its edge. A click alone takes 8 mm.",
+      hint: "Press on the hilum’s middle and drag out to its edge. Nearer to its shape: Outline, in three or four slices.",
     };
   }
   if (unsaved) return { next: 4, done, hint: "Look through all slices once more, then save." };

@@ -34,6 +34,8 @@ export interface Scene {
   readonly cursor: Triple;
   readonly handles: readonly Handle[];
   readonly ring: Ring | undefined;
+  /** What is being drawn, on the screen. */
+  readonly trace: readonly Point[];
 }
 
 /** A circle on the screen, as large as the tool in hand. */
@@ -154,6 +156,31 @@ function drawHandles(context: CanvasRenderingContext2D, scene: Scene): void {
   }
 }
 
+/** White on black: to be seen on any tissue. */
+function strokeTool(context: CanvasRenderingContext2D): void {
+  context.strokeStyle = "rgb(0 0 0 / 70%)";
+  context.lineWidth = 3;
+  context.stroke();
+  context.strokeStyle = "#f4f6f8";
+  context.lineWidth = 1.25;
+  context.stroke();
+}
+
+/** The line so far, and dashed how it would be closed now. */
+function drawTrace(context: CanvasRenderingContext2D, trace: readonly Point[]): void {
+  const [first, last] = [trace[0], trace[trace.length - 1]];
+  if (!first || !last) return;
+  context.beginPath();
+  for (const [x, y] of trace) context.lineTo(x, y);
+  strokeTool(context);
+  context.setLineDash([5, 4]);
+  context.beginPath();
+  context.moveTo(...last);
+  context.lineTo(...first);
+  strokeTool(context);
+  context.setLineDash([]);
+}
+
 /** Draws all of it, the scan's slice below everything. */
 export function drawScene(context: CanvasRenderingContext2D, scene: Scene): void {
   const { viewport, screen, density, pictureMm, ring } = scene;
@@ -171,11 +198,7 @@ export function drawScene(context: CanvasRenderingContext2D, scene: Scene): void
   if (ring) {
     context.beginPath();
     context.arc(ring.at[0], ring.at[1], ring.radiusPx, 0, 2 * Math.PI);
-    context.strokeStyle = "rgb(0 0 0 / 70%)";
-    context.lineWidth = 3;
-    context.stroke();
-    context.strokeStyle = "#f4f6f8";
-    context.lineWidth = 1.25;
-    context.stroke();
+    strokeTool(context);
   }
+  drawTrace(context, scene.trace);
 }
