@@ -54,6 +54,7 @@ STATUS = {
     "no_such_procedure": 404,
     "no_such_measurement": 404,
     "no_such_series": 404,
+    "measured_again": 409,
     "not_a_volume": 409,
     "other_frame": 409,
     "is_planning": 409,

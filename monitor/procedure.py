@@ -179,6 +179,8 @@ class Procedure:
                 known = self.results.of(what.series_instance_uid)
                 if known is None or known.id != what.measurement_id:
                     raise CommandError("no_such_measurement", "There is a newer measurement.")
+                if what.verdict == "approved" and self.results.waits(known.series_instance_uid):
+                    raise CommandError("measured_again", "It is being measured again.")
                 if what.verdict == "rejected" and not what.reason.strip():
                     raise CommandError("no_reason", "A rejected scan needs a reason.")
             case StructuresSaved() | StructuresUsed():
@@ -213,8 +215,7 @@ class Procedure:
         self.decisions.append(decision)
         match decision.what:
             case ScanReviewed():
-                self.reviews.take(decision, decision.what)
-                self._review(decision.what.series_instance_uid)
+                self._review(decision, decision.what)
             case StructuresSaved() | StructuresUsed():
                 self.drawings.decided(decision, decision.what)
             case StructuresDropped():
@@ -234,15 +235,19 @@ class Procedure:
                 if since is not None:
                     self.judge_moments(since)
 
-    def _review(self, series_uid: str) -> None:
-        """A rejected scan, or one that was, is judged again; what came after it rested on it."""
-        record = self.series.get(series_uid)
-        known = self.results.of(series_uid)
+    def _review(self, decision: Decision, review: ScanReviewed) -> None:
+        """A scan that is rejected, or no longer, is judged again, and what came after it."""
+        uid = review.series_instance_uid
+        before = self.reviews.rejection_of(uid)
+        self.reviews.take(decision, review)
+        after = self.reviews.rejection_of(uid)
+        record, known = self.series.get(uid), self.results.of(uid)
         if record is None or known is None:
             return
-        rejected = self.reviews.rejection_of(series_uid) is not None
-        if rejected != (bool(known.reasons) and known.reasons[0].code == "rejected"):
+        if (before is None) != (after is None):
             self.compared.judge_again_from(record)
+        elif before != after:
+            self.compared.judge_again(record)  # for another reason
         else:
             self.results.review(self.reviews.shown(known))
 

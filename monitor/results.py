@@ -93,6 +93,10 @@ class Results:
         if self.doubt(series_uid, RECOMPUTING) is not None:
             self._retold.append(series_uid)
 
+    def waits(self, series_uid: str) -> bool:
+        """Whether a scan is still to be measured again."""
+        return series_uid in self._again
+
     def measured(self, measurement: Measurement) -> None:
         """It was judged, once more or for the first time."""
         uid = measurement.series_instance_uid

@@ -134,6 +134,36 @@ def test_a_rejection_can_be_taken_back(case: Reviewed) -> None:
     assert case.of(SECOND).assessment is Assessment.FINAL
 
 
+def test_rejected_again_while_it_is_measured(case: Reviewed) -> None:
+    case.review(SECOND, "rejected", "The patient moved.")
+    case.measured(THIRD)
+    case.review(SECOND, "approved")
+    job = case.job()
+    assert job.series_uid == uid(SECOND)
+    case.review(SECOND, "rejected", "It did after all.")
+    case.answer(job, FOUND)
+    case.measured(THIRD)
+    assert case.of(SECOND).assessment is Assessment.NOT_ASSESSABLE
+    assert case.of(SECOND).reasons[0].text == "Rejected by console: It did after all."
+
+
+def test_taken_back_before_it_was_judged(case: Reviewed) -> None:
+    case.review(SECOND, "rejected", "The patient moved.")
+    case.review(SECOND, "rejected", "It did.")
+    with pytest.raises(CommandError, match="is being measured again"):
+        case.review(SECOND, "approved")
+    case.measured(THIRD)
+    assert case.of(SECOND).reasons[0].text == "Rejected by console: It did."
+    case.review(SECOND, "rejected", "It moved a lot.")
+    assert isinstance(case.step(), Verdict)
+    assert case.step() is None, "later scans do not hang on the reason"
+    assert case.of(SECOND).reasons[0].text == "Rejected by console: It moved a lot."
+    case.review(SECOND, "approved")
+    case.measured(SECOND, THIRD)
+    assert case.of(SECOND).assessment is Assessment.FINAL
+    assert case.procedure.message().recomputing is None
+
+
 def test_a_scan_is_measured_as_a_person_wants_it(case: Reviewed) -> None:
     before = case.of(SECOND)
     case.decide(
