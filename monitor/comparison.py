@@ -90,16 +90,20 @@ class Comparison:
             return False
         return self.grounds != self.grounds_with(self.baseline)
 
-    def let_go(self) -> None:
-        """The procedure is over: answers under way come too late."""
+    def drop_answers(self) -> None:
+        """What is under way may rest on what has changed: it comes too late, and is done again."""
         self.generation += 1
+
+    def let_go(self) -> None:
+        """The procedure is over."""
+        self.drop_answers()
         self.reference = None
         self.others = {}
         self._probes.forget()
 
     def judge_again_from(self, first: SeriesRecord) -> None:
         """A scan and the monitoring scans after it are judged again."""
-        self.generation += 1  # answers under way may rest on what has changed
+        self.drop_answers()
         for record in self._series.values():
             if record is first or (record.role is Role.MONITORING and record.order > first.order):
                 self.judge_again(record)
@@ -107,7 +111,7 @@ class Comparison:
     def judge_again_all(self, records: Sequence[SeriesRecord]) -> None:
         """What is known about when some scans were acquired has changed."""
         if records:
-            self.generation += 1  # answers under way may rest on what has changed
+            self.drop_answers()
         for record in records:
             self.judge_again(record)
 
@@ -139,11 +143,11 @@ class Comparison:
             self.judge_again_from(min(measured, key=lambda record: record.order))
 
     def measure_anew(self) -> None:
-        """What every scan is compared with has changed; answers under way are dropped.
+        """What every scan is compared with has changed.
 
         Which scan is the last before ice does not change with it, where that is known.
         """
-        self.generation += 1
+        self.drop_answers()
         self.reference = None
         self.others = {}
         if not self.ice_seen:

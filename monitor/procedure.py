@@ -227,6 +227,7 @@ class Procedure:
                     self.compared.judge_again_from(record)
             case RoleChosen():
                 self.roles.take(decision, decision.what)
+                self.compared.drop_answers()  # what is being measured may be set aside
             case ProbeRemoved() | ProbeRestored():
                 self.probes.decide(decision, decision.what)
                 self.compared.measure_anew()

@@ -66,16 +66,28 @@ class Course:
 
     def come(self, headers: list[ObjectHeader]) -> str:
         """A series has come; its UID."""
-        uid = headers[0].series_instance_uid
-        objects = tuple(SeriesObject(one, Path(one.sop_instance_uid)) for one in headers)
-        record = self.procedure.series.setdefault(uid, SeriesRecord(uid, "", "CT"))
-        stack = check_stack([plane for one in headers for plane in one.planes])
-        record.ready = SeriesReady(uid, objects, stack, "final", "quiet", None, START, 1)
-        record.received = len(headers)
+        received = self.received(headers)
+        self.procedure.series.update(received)
         self.run()
+        (uid,) = received
         return uid
 
+    @staticmethod
+    def received(headers: list[ObjectHeader]) -> dict[str, SeriesRecord]:
+        """A series that is complete, by its UID."""
+        uid = headers[0].series_instance_uid
+        objects = tuple(SeriesObject(one, Path(one.sop_instance_uid)) for one in headers)
+        record = SeriesRecord(uid, "", "CT", received=len(headers))
+        stack = check_stack([plane for one in headers for plane in one.planes])
+        record.ready = SeriesReady(uid, objects, stack, "final", "quiet", None, START, 1)
+        return {uid: record}
+
     def choose(self, uid: str, role: Any) -> None:
+        """A person chooses a role, and what follows from it is done."""
+        self.decide(uid, role)
+        self.run()
+
+    def decide(self, uid: str, role: Any) -> None:
         """A person chooses a role."""
         self._taken += 1
         what = RoleChosen(series_instance_uid=uid, role=role)
@@ -84,7 +96,6 @@ class Course:
             id=str(self._taken), procedure_id="p", at=at(700), by="console", what=what
         )
         self.procedure.take(decision)
-        self.run()
 
     def run(self) -> None:
         """Until nothing can be done."""
@@ -181,6 +192,18 @@ def test_a_scan_is_set_aside_and_taken_back(course: Course) -> None:
     course.choose(uid, None)
     assert course.shown[3] == "monitoring final"
     assert course.jobs == ["measure 3", "measure 4"]
+
+
+def test_a_scan_is_set_aside_while_it_is_measured_for_the_first_time(course: Course) -> None:
+    course.procedure.series.update(Course.received(scan(*SECOND)))
+    job = course.procedure.next_step()
+    assert isinstance(job, Job)
+    assert (job.kind, number(job.series_uid)) == ("measure", 4)
+    course.decide(job.series_uid, "ignored")
+    assert course.procedure.course.conclude(job, found()) is None
+    course.run()
+    assert course.shown[4] == "ignored chosen"
+    assert course.jobs == []
 
 
 def test_another_baseline(course: Course) -> None:
