@@ -90,6 +90,12 @@ class Comparison:
             return False
         return self.grounds != self.grounds_with(self.baseline)
 
+    def before(self, record: SeriesRecord) -> list[SeriesRecord]:
+        """The series that were acquired before one, in their order."""
+        known = [one for one in self._series.values() if one.headers]
+        earlier = [one for one in known if one.order < record.order]
+        return sorted(earlier, key=lambda one: (one.order, one.uid))
+
     def drop_answers(self) -> None:
         """What is under way may rest on what has changed: it comes too late, and is done again."""
         self.generation += 1

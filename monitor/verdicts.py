@@ -108,7 +108,16 @@ class Verdicts:
         ]
         if role is Role.MONITORING:
             parts += [self._comparison.baseline_uid or "", self._timing.word(record)]
+            parts += self._said_before(record)
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def _said_before(self, record: SeriesRecord) -> list[str]:
+        """What people have said of the scans before one, whose figures its own rest on."""
+        return [
+            f"{one.uid} {one.purpose.use} {self._reviews.basis_of(one.uid)}"
+            for one in self._comparison.before(record)
+            if one.purpose.by or self._reviews.basis_of(one.uid)
+        ]
 
     def _context(self, record: SeriesRecord, role: Role) -> Context:
         return Context(

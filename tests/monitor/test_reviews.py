@@ -1,15 +1,23 @@
 """What people say of scans: approved, rejected, measured in another way."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from monitor.clock import Clock
 from monitor.config import Settings, StorageSection
-from monitor.decisions import CommandError, Decision, OfProcedure, ScanCorrected, ScanReviewed
+from monitor.decisions import (
+    CommandError,
+    Decision,
+    OfProcedure,
+    RoleChosen,
+    ScanCorrected,
+    ScanReviewed,
+)
 from monitor.intake import Intake
 from monitor.journal_writer import JournalWriter
 from monitor.messages import Assessment, Measurement
@@ -70,16 +78,23 @@ class Reviewed(Case):
         return self.procedure.next_step()
 
 
-@pytest.fixture
-def case(tmp_path: Path) -> Iterator[Reviewed]:
-    settings = Settings(storage=StorageSection(directory=tmp_path))
-    url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
+@contextmanager
+def opened(folder: Path) -> Iterator[Reviewed]:
+    """Of which the planning scan has come."""
+    settings = Settings(storage=StorageSection(directory=folder))
+    url = f"sqlite:///{folder / 'journal.sqlite'}"
     with closing(JournalWriter(url, Metrics())) as journal:
         room = Room(settings, Clock(), journal, any_patient=False)
         case = Reviewed(Intake(settings, Clock(), room, Page()), room)
         case.send(PLANNING, 8)
         case.procedure.drawings.scan_uid = uid(PLANNING)
         case.procedure.drawings.structures = ()
+        yield case
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Reviewed]:
+    with opened(tmp_path) as case:
         case.send(BASELINE, 8)
         prepared(case)
         for series in (FIRST, SECOND, THIRD):
@@ -87,6 +102,42 @@ def case(tmp_path: Path) -> Iterator[Reviewed]:
         case.measured(FIRST, SECOND, THIRD)
         assert case.step() is None
         yield case
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"measurement_id": "", "verdict": "rejected", "reason": "The patient moved."},
+        {"seed_lps_mm": (1.0, 2.0, 3.0)},
+        {"role": "ignored"},
+    ],
+)
+def test_after_a_restart_what_rests_on_a_scan_is_measured_again(
+    case: Reviewed, tmp_path: Path, what: dict[str, Any]
+) -> None:
+    """The service died when it had been written what a person said, and nothing else had."""
+    said = of_procedure({"series_instance_uid": uid(SECOND)} | what, case.of(SECOND).id)
+    decision = Decision(id="d", procedure_id="p", at=at(0), by="console", what=said)
+    (tmp_path / "again").mkdir()
+    with opened(tmp_path / "again") as again:
+        again.procedure.results.restore((m, 8) for m in case.procedure.results)
+        again.procedure.take(decision)
+        for series in (BASELINE, FIRST, SECOND, THIRD):
+            again.send(series, 8)
+        prepared(again)
+        if "seed_lps_mm" in what:
+            again.measured(SECOND)
+        again.measured(THIRD)
+        assert again.step() is None
+        assert again.of(FIRST) == case.of(FIRST)
+        assert again.of(THIRD).supersedes == case.of(THIRD).id
+
+
+def of_procedure(what: dict[str, Any], measurement_id: str) -> OfProcedure:
+    """What a person says, by its fields."""
+    if "verdict" in what:
+        return ScanReviewed.model_validate(what | {"measurement_id": measurement_id})
+    return (RoleChosen if "role" in what else ScanCorrected).model_validate(what)
 
 
 def test_an_approval_is_said_and_changes_nothing_else(case: Reviewed) -> None:
