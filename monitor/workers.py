@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ is fully busy, an analysis still gets a tenth."""
 END_TIMEOUT_S = 5.0
 """How long the service's end waits for the processes' end."""
 
+FEEDER_WAITS = sys.version_info < (3, 11, 5)
+"""Until then the thread that feeds a pool's processes would wait for ever for one of those that are
+gone to read on (CPython's issue 94777), and the end of ours would wait for it."""
+
 logger = logging.getLogger(__name__)
 
 _progress: ContextVar[Progress] = ContextVar("progress")
@@ -37,16 +42,28 @@ class ProcessPool(ProcessPoolExecutor):
         self.places = workers
         self.progress = Progress(context, workers)
         super().__init__(workers, context, initializer=_begin, initargs=(self.progress,))
+        if FEEDER_WAITS:
+            close_once(self._call_queue._reader)  # type: ignore[attr-defined]  # noqa: SLF001
 
     def let_go(self) -> None:
-        """Shut down with its processes gone; may take a while.
-
-        Until Python 3.11.5 the thread that feeds them would wait for ever for one to read on (its
-        issue 94777), and the end of ours would wait for it.
-        """
-        if sys.version_info < (3, 11, 5):
+        """Shut down with its processes gone; may take a while."""
+        if FEEDER_WAITS:
             self._call_queue._reader.close()  # type: ignore[attr-defined]  # noqa: SLF001
         self.shutdown(cancel_futures=True)
+
+
+def close_once(connection: Connection) -> None:
+    """Let several threads close it: else the second may close what has taken its descriptor.
+
+    A pool that breaks closes its end of the queue, and so does ``let_go``.
+    """
+    close, lock = connection.close, threading.Lock()
+
+    def locked() -> None:
+        with lock:
+            close()
+
+    connection.close = locked  # type: ignore[method-assign]
 
 
 def process_pool(workers: int) -> Executor:

@@ -266,7 +266,7 @@ def mark(watched: Watched, scan: Scan, contours: dict[str, list[F64]]) -> Person
     return person
 
 
-@pytest.mark.parametrize("case", ["quick", "standard", "central"])
+@pytest.mark.parametrize("case", ["quick", "standard"])
 def test_a_person_marks_tumour_and_hilum(
     case: str, storescu: str, tmp_path: Path, open_page: Open, record_property: Any
 ) -> None:
@@ -386,6 +386,7 @@ def test_what_was_done_is_taken_back_saved_and_shown_again(
     at_risk.get_by_label("Warn below, mm").press("Enter")
     person.drag(there.middle + np.array([30.0, -20.0]))
     page.get_by_placeholder("Note (optional)").fill("by hand")
+    other = open_editor(open_page, service)
     person.press("save")
     page.get_by_test_id("version-1").wait_for(timeout=PATIENCE_MS)
     saved = structures_of(service, 1)
@@ -393,10 +394,11 @@ def test_what_was_done_is_taken_back_saved_and_shown_again(
     assert saved["other"]["warning_distance_mm"] == 7
     assert "by hand" in page.get_by_test_id("version-1").inner_text()
 
-    other = open_editor(open_page, service)
-    expect(figures(other, "tumour")).to_have_text(ball, timeout=PATIENCE_MS)
-    expect(other.page.get_by_test_id("unsaved")).to_have_text("All saved.")
-    assert (watched.errors, other.errors) == ([], [])
+    later = open_editor(open_page, service)
+    for elsewhere in (other, later):
+        expect(figures(elsewhere, "tumour")).to_have_text(ball, timeout=PATIENCE_MS)
+        expect(elsewhere.page.get_by_test_id("unsaved")).to_have_text("All saved.")
+    assert (watched.errors, other.errors, later.errors) == ([], [], [])
 
 
 def test_what_is_marked_lies_where_it_was_pressed(

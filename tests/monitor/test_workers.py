@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor import progress
-from monitor.workers import NICENESS, Workers, process_pool
+from monitor.workers import NICENESS, Workers, close_once, process_pool
 from tests.waiting import PATIENCE_S, until
 
 
@@ -69,6 +70,33 @@ def test_a_job_that_raises_harms_nobody(workers: Workers) -> None:
         workers.submit(0, fail).result(PATIENCE_S)
     assert workers.submit(0, square, 3).result(PATIENCE_S) == 9
     assert workers.restarts == 0
+
+
+def test_a_pipe_that_two_threads_close_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its descriptor may be another's by the time of the second."""
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    close_once(reader)
+    closing, second_done = threading.Event(), threading.Event()
+    closed: list[int] = []
+
+    def slowly(connection: Any) -> None:
+        closed.append(connection.fileno())
+        closing.set()
+        second_done.wait(0.2)  # it waits for us, as it should, or does not
+        os.close(connection.fileno())
+
+    monkeypatch.setattr("multiprocessing.connection.Connection._close", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(reader.close)
+        assert closing.wait(PATIENCE_S)
+        second = threads.submit(reader.close)
+        second.add_done_callback(lambda _: second_done.set())
+        first.result(PATIENCE_S)
+        second.result(PATIENCE_S)
+    monkeypatch.undo()
+    writer.close()
+    assert len(closed) == 1
+    assert reader.closed
 
 
 def test_a_process_that_died_is_replaced(workers: Workers) -> None:

@@ -79,6 +79,8 @@ export class Editor {
   /** What the service has, as last loaded or saved. */
   kept = $state.raw<Drawing>(this.history.present);
   versions = $state.raw<readonly StructuresVersion[]>([]);
+  /** The version that was last shown or saved. */
+  private shown: number | null = null;
   note = $state("");
 
   selectedId = $state(this.history.present[0]?.id ?? 0);
@@ -149,6 +151,7 @@ export class Editor {
         this.message = { text: "The scan has grown; the marks stay.", failed: false };
         return;
       }
+      this.shown = null;
       this.planning = planning;
       this.volume = volume;
       this.body = bodyOf(volume, planning.grid);
@@ -424,6 +427,7 @@ export class Editor {
     try {
       const version = await saved(this.procedureId, planning, drawing, this.note);
       this.kept = drawing;
+      this.shown = version;
       this.note = "";
       this.message = { text: `Saved as version ${version}.`, failed: false };
       await this.list();
@@ -442,6 +446,13 @@ export class Editor {
     this.busy = null;
   }
 
+  /** Another version is in use, from elsewhere: it is shown, unless something is not saved. */
+  async follow(version: number | null): Promise<void> {
+    await this.list();
+    if (version === null || version === this.shown) return;
+    if (!this.unsaved && !this.draft && !this.trace) await this.load(version);
+  }
+
   private async fetch(version: number, first: boolean): Promise<void> {
     const { planning } = this;
     if (!planning) return;
@@ -450,6 +461,7 @@ export class Editor {
       if (first) this.replaceAll(drawing);
       else this.commit(drawing);
       this.kept = drawing;
+      this.shown = version;
       this.selectFirstOf(drawing);
       if (!first) this.message = { text: `Version ${version} is shown.`, failed: false };
     } catch (error) {
