@@ -398,6 +398,18 @@ def test_what_was_done_is_taken_back_saved_and_shown_again(
     for elsewhere in (other, later):
         expect(figures(elsewhere, "tumour")).to_have_text(ball, timeout=PATIENCE_MS)
         expect(elsewhere.page.get_by_test_id("unsaved")).to_have_text("All saved.")
+
+    # A second version, made elsewhere; each page may then look at the first, and use it again.
+    other.page.get_by_test_id("structure-other").get_by_role("button").first.click()
+    other.page.get_by_role("button", name="Remove").click()
+    other.page.get_by_test_id("save").click()
+    expect(page.get_by_test_id("structure-other")).to_have_count(0, timeout=PATIENCE_MS)
+    page.get_by_test_id("version-1").get_by_role("button", name="Show").click()
+    expect(at_risk).to_have_count(1)
+    page.get_by_test_id("version-1").get_by_role("button", name="Use this one").click()
+    expect(page.get_by_test_id("version-1")).to_contain_text("in use", timeout=PATIENCE_MS)
+    expect(other.page.get_by_test_id("structure-other")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(at_risk).to_have_count(1)
     assert (watched.errors, other.errors, later.errors) == ([], [], [])
 
 

@@ -81,6 +81,8 @@ export class Editor {
   versions = $state.raw<readonly StructuresVersion[]>([]);
   /** The version that was last shown or saved. */
   private shown: number | null = null;
+  /** The version in use that was last shown for that. */
+  private followed: number | null = null;
   note = $state("");
 
   selectedId = $state(this.history.present[0]?.id ?? 0);
@@ -151,7 +153,7 @@ export class Editor {
         this.message = { text: "The scan has grown; the marks stay.", failed: false };
         return;
       }
-      this.shown = null;
+      this.shown = this.followed = null;
       this.planning = planning;
       this.volume = volume;
       this.body = bodyOf(volume, planning.grid);
@@ -448,9 +450,12 @@ export class Editor {
 
   /** Another version is in use, from elsewhere: it is shown, unless something is not saved. */
   async follow(version: number | null): Promise<void> {
-    await this.list();
-    if (version === null || version === this.shown) return;
-    if (!this.unsaved && !this.draft && !this.trace) await this.load(version);
+    const listed = this.versions.find((one) => one.in_use)?.version ?? null;
+    if (version !== listed) await this.list();
+    if (version === null || version === this.followed) return;
+    if (version !== this.shown && (this.busy || this.unsaved || this.draft || this.trace)) return;
+    this.followed = version; // once: then a person may look at others
+    if (version !== this.shown) await this.load(version);
   }
 
   private async fetch(version: number, first: boolean): Promise<void> {
