@@ -261,8 +261,11 @@ class Procedure:
 
     @property
     def offered_phase(self) -> OfferedPhase | None:
-        """What the ice has begun to do and nobody has pressed."""
-        if self.state not in life.UNDER_WAY:
+        """What the ice has begun to do and nobody has pressed.
+
+        Not while scans are measured again: who says no has seen all that were there.
+        """
+        if self.state not in life.UNDER_WAY or self.results.recomputing is not None:
             return None
         return self.timing.offered(self.results, self.compared.baseline)
 

@@ -14,6 +14,7 @@ from monitor.decisions import (
     CommandError,
     Decision,
     OfProcedure,
+    PhaseOfferDismissed,
     RoleChosen,
     ScanCorrected,
     ScanReviewed,
@@ -213,6 +214,21 @@ def test_taken_back_before_it_was_judged(case: Reviewed) -> None:
     case.measured(SECOND, THIRD)
     assert case.of(SECOND).assessment is Assessment.FINAL
     assert case.procedure.message().recomputing is None
+
+
+def test_no_phase_is_offered_by_some_of_the_scans_while_others_are_measured_again(
+    case: Reviewed,
+) -> None:
+    offered = case.procedure.offered_phase
+    assert offered is not None
+    assert offered.id.endswith(uid(THIRD))
+    case.decide(ScanCorrected(series_instance_uid=uid(FIRST), seed_lps_mm=(1.0, 2.0, 3.0)))
+    for series in (FIRST, SECOND, THIRD):
+        assert case.procedure.offered_phase is None
+        with pytest.raises(CommandError, match="not offered any more"):
+            case.procedure.check(PhaseOfferDismissed(offer_id=offered.id))
+        case.measured(series)
+    assert case.procedure.offered_phase == offered
 
 
 def test_a_scan_is_measured_as_a_person_wants_it(case: Reviewed) -> None:
